@@ -1,0 +1,1 @@
+"""Training and evaluation of the detector: from recordings to a Keras model with its report."""
