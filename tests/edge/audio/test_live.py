@@ -159,9 +159,7 @@ def test_time_stamps_follow_the_clock(pulse, listen):
 
 def test_a_capture_that_loses_audio_inside_a_running_stream_tells_it(pulse, listen):
     # At this rate the sound server's own 4 MB hold five seconds.
-    listener = listen(
-        device=MIC, stall_s=20, rate_hz=96000, channels=2, sample_format="s32le"
-    )
+    listener = listen(device=MIC, stall_s=20, rate_hz=96000, channels=2, sample_format="s32le")
     listener.wait_for_audio(20)
     child = child_of(listener)
     os.kill(child, signal.SIGSTOP)
