@@ -569,9 +569,7 @@ def trial_rng(trial_id: str, purpose: str) -> Rng:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def condition(
-    samples: Float32, name: str, rng: Rng, noises: Sampler | None = None
-) -> Float32:
+def condition(samples: Float32, name: str, rng: Rng, noises: Sampler | None = None) -> Float32:
     """One of the conditions that results are given for.
 
     Args:
