@@ -197,7 +197,7 @@ def _tables(front_end: FrontEnd) -> _Tables:
 
 
 def _decibels(samples: Float32, front_end: FrontEnd, first: int, count: int) -> Float32:
-    """Log power of frames first ... first + count - 1 of a window, before top_db; (count, bands)."""
+    """Log power of `count` frames from `first` on, before top_db; shape (count, bands)."""
     tables = _tables(front_end)
     offset = front_end.n_fft // 2 if front_end.center else 0
     begin = first * front_end.frame_hop - offset
@@ -230,7 +230,8 @@ def finish(decibels: Float32, front_end: FrontEnd) -> Float32:
     if front_end.top_db is not None:
         decibels = np.maximum(decibels, decibels.max() - np.float32(front_end.top_db))
     if front_end.normalisation == "band-mean":
-        return decibels - decibels.mean(axis=0, dtype=np.float32)
+        centred: Float32 = decibels - decibels.mean(axis=0, dtype=np.float32)
+        return centred
     if front_end.normalisation in ("mean", "mean-variance"):
         decibels = decibels - decibels.mean(dtype=np.float32)
     if front_end.normalisation == "mean-variance":

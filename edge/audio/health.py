@@ -1,0 +1,68 @@
+"""Can this audio be trusted to be what a working microphone hears? Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+OK = "ok"
+INVALID = "invalid-samples"
+SILENT = "silent-input"
+DC = "dc-offset"
+CLIPPED = "clipped"
+
+
+@dataclass(frozen=True)
+class HealthSettings:
+    """When input is called unfit."""
+
+    silent_dbfs: float = field(
+        default=-90.0,
+        metadata={
+            "unit": "dBFS",
+            "doc": "input whose RMS level, without its mean, is below this is no live microphone",
+            "minimum": -200.0,
+            "maximum": 0.0,
+        },
+    )
+    dc_fraction: float = field(
+        default=0.05,
+        metadata={
+            "unit": "of full scale",
+            "doc": "a mean beyond this, and beyond ten times the rest of the signal, is a fault",
+            "minimum": 0.0,
+            "maximum": 1.0,
+        },
+    )
+    clipped_fraction: float = field(
+        default=0.05,
+        metadata={
+            "unit": "of samples",
+            "doc": "more samples than this at full scale are clipping",
+            "minimum": 0.0,
+            "maximum": 1.0,
+        },
+    )
+
+
+def health_of(samples: NDArray[np.float32], settings: HealthSettings) -> str:
+    """One word for a window: "ok", or the first fault that makes a score meaningless.
+
+    Args:
+        samples: float32, shape (n,), full scale at 1.
+        settings: the limits.
+    """
+    total = float(np.dot(samples, samples))
+    if not np.isfinite(total):
+        return INVALID
+    mean = float(samples.mean())
+    rms = max(0.0, total / len(samples) - mean * mean) ** 0.5
+    if abs(mean) > settings.dc_fraction and abs(mean) > 10 * rms:
+        return DC
+    if rms < 10 ** (settings.silent_dbfs / 20):
+        return SILENT
+    if float((np.abs(samples) >= 0.999).mean()) > settings.clipped_fraction:
+        return CLIPPED
+    return OK

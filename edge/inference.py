@@ -1,0 +1,169 @@
+"""Running the network. The only module that imports a TFLite runtime."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import math
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import ModelBundle
+from edge.errors import BundleError, EdgeError
+from edge.features import Float32
+
+# LiteRT first: it hands int8 operations to XNNPACK, which tflite-runtime 2.14 does not.
+RUNTIMES = (
+    ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    ("tflite_runtime.interpreter", "tflite-runtime"),
+)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The TFLite runtime in use: its module, distribution name and version."""
+
+    module: ModuleType
+    name: str
+    version: str
+
+
+def load_runtime() -> Runtime:
+    """Import the first TFLite runtime that is installed.
+
+    Raises:
+        EdgeError: none is installed, or the one that is cannot be imported.
+    """
+    for module, name in RUNTIMES:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        try:
+            return Runtime(importlib.import_module(module), name, version)
+        except (ImportError, SystemError) as error:
+            # SystemError is what tflite-runtime raises beside numpy 2.
+            raise EdgeError(
+                f"{name} {version} is installed but cannot be imported ({error}); "
+                "reinstall earwitness in a fresh virtual environment."
+            ) from error
+    raise EdgeError(
+        "No TFLite runtime is installed; run: pip install ai-edge-litert "
+        "(on 32-bit ARM: pip install tflite-runtime 'numpy<2')."
+    )
+
+
+class Scorer:
+    """A network ready to score features.
+
+    Args:
+        model: bytes of a .tflite file with one input of shape (1, frames, bands, 1) and one
+            output of one element, a logit; float32, or int8 with its quantisation parameters.
+        threads: threads that one inference may use.
+
+    Raises:
+        BundleError: the bytes are not such a network.
+    """
+
+    def __init__(self, model: bytes, threads: int = 1, runtime: Runtime | None = None) -> None:
+        self.runtime = load_runtime() if runtime is None else runtime
+        try:
+            self._interpreter = self.runtime.module.Interpreter(
+                model_content=model, num_threads=threads
+            )
+            self._interpreter.allocate_tensors()
+            inputs = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise BundleError(
+                f"{self.runtime.name} {self.runtime.version} cannot load the network: {error}"
+            ) from error
+        shape = list(inputs[0]["shape"]) if len(inputs) == 1 else []
+        if len(shape) != 4 or shape[0] != 1 or shape[3] != 1:
+            raise BundleError(
+                f"The network takes {[list(i['shape']) for i in inputs]}, not one input of shape "
+                "(1, frames, bands, 1)."
+            )
+        if len(outputs) != 1 or int(np.prod(outputs[0]["shape"])) != 1:
+            raise BundleError(
+                f"The network gives {[list(o['shape']) for o in outputs]}, not a single score."
+            )
+        self.frames, self.bands = int(shape[1]), int(shape[2])
+        self._input, self._output = inputs[0], outputs[0]
+
+    def score(self, features: Float32) -> float:
+        """Logit that the window is a spoof; higher = more likely.
+
+        Args:
+            features: float32, shape (frames, bands).
+
+        Returns:
+            The network's output, dequantised. It is not finite only if the network is broken.
+
+        Raises:
+            ValueError: the features have another shape.
+        """
+        if features.shape != (self.frames, self.bands):
+            raise ValueError(
+                f"the network takes features of {(self.frames, self.bands)}, not {features.shape}"
+            )
+        tensor = _quantise(features[None, :, :, None], self._input)
+        self._interpreter.set_tensor(self._input["index"], tensor)
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output["index"])
+        return _dequantise(output.reshape(-1)[0], self._output)
+
+
+def _quantise(values: Any, detail: dict[str, Any]) -> Any:
+    """Float to the tensor's own type: rounded to nearest and saturated (TFLite's int8 spec)."""
+    if detail["dtype"] == np.float32:
+        return values
+    scale, zero_point = detail["quantization"]
+    limits = np.iinfo(detail["dtype"])
+    steps = np.rint(values / scale) + zero_point
+    return np.clip(steps, limits.min, limits.max).astype(detail["dtype"])
+
+
+def _dequantise(value: Any, detail: dict[str, Any]) -> float:
+    if detail["dtype"] == np.float32:
+        return float(value)
+    scale, zero_point = detail["quantization"]
+    return float((int(value) - zero_point) * scale)
+
+
+def open_scorer(bundle: ModelBundle, threads: int = 1) -> Scorer:
+    """The bundle's network, its input held against the bundle's front end.
+
+    Raises:
+        BundleError: the network cannot be loaded or does not fit the front end.
+    """
+    try:
+        scorer = Scorer(bundle.model, threads)
+    except BundleError as error:
+        raise BundleError(f"The bundle {bundle.path}, variant {bundle.variant}: {error}") from error
+    front_end = bundle.manifest.front_end
+    expected = (front_end.frame_count(bundle.manifest.window_samples), front_end.n_bands)
+    if (scorer.frames, scorer.bands) != expected:
+        raise BundleError(
+            f"The bundle {bundle.path} disagrees with itself: its front end gives "
+            f"{expected[0]} frames of {expected[1]} bands, its network takes "
+            f"{scorer.frames} of {scorer.bands}."
+        )
+    return scorer
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """How this device scores the clip whose score is known (logits)."""
+
+    expected: float
+    measured: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Does this device compute what the bundle's maker computed?"""
+        return math.isfinite(self.measured) and abs(self.measured - self.expected) <= self.tolerance
