@@ -15,8 +15,9 @@ from pathlib import Path
 
 from edge.alerts.outage import Outage
 from edge.alerts.queue import AlertQueue, Entry
-from edge.alerts.sink import Clock, EventHandler, Record, event_record, local_now
+from edge.alerts.sink import Clock, EventHandler, Record, local_now
 from edge.alerts.store import AlertStore, DamagedStoreError, StoreFaultError, set_aside
+from edge.report import event_record
 
 SOURCE = "alerts.spool"
 # Acknowledgements may wait for company: losing one to a crash only repeats an alert, whose id

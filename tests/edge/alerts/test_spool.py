@@ -12,7 +12,6 @@ import pytest
 
 from edge.alerts.spool import SpoolSettings, default_spool_path
 
-
 SPOOL_COMMIT_WAIT_S = 5.0  # of the fixture open_spool
 
 
