@@ -11,6 +11,7 @@ own nor bring back an old one. Any server of files, or a USB stick, can carry RE
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Iterable
@@ -277,7 +278,7 @@ class ModelRepository:
             UpdateError: it is not clear which key, or too few keys are here to sign.
         """
         loaded = self._load(Root)
-        before = Root.from_dict(loaded.signed.to_dict())
+        before = copy.deepcopy(loaded.signed)
         root = loaded.signed
         old = _pick_key(root, group, old_keyid)
         self._need(before, "root")

@@ -50,6 +50,7 @@ class RepositoryClient:
         root: the pinned root metadata.
         base_url: of the repository: `https://...` or `file:///...`.
         fetcher: how its files are read.
+        name: what to call it in sentences for people; None = its URL.
         clock_s: the system clock, Unix seconds.
     """
 
@@ -60,7 +61,9 @@ class RepositoryClient:
         base_url: str,
         fetcher: FetcherInterface,
         clock_s: Callable[[], float] = time.time,
+        name: str | None = None,
     ) -> None:
+        self._name = name or base_url
         self._cache = folder / "tuf"
         self._floor_path = folder / "floor.json"
         self._base_url = base_url.rstrip("/")
@@ -154,7 +157,7 @@ class RepositoryClient:
     @contextmanager
     def _refusals(self) -> Iterator[None]:
         """Every way in which a repository can be refused, as one sentence for people."""
-        where = self._base_url
+        where = self._name
         try:
             yield
         except tuf_errors.ExpiredMetadataError as error:
@@ -181,8 +184,8 @@ class RepositoryClient:
         except tuf_errors.DownloadError as error:
             reason = error.__cause__ if type(error) is tuf_errors.DownloadError else None
             raise UpdateError(
-                f"{where} cannot be read: {error}{f' ({reason})' if reason else ''}; check the "
-                "address and the network."
+                f"{where} cannot be read: {error}{f' ({reason})' if reason else ''}; check that "
+                "it is complete and can be reached."
             ) from error
         except tuf_errors.RepositoryError as error:
             raise UpdateError(

@@ -53,11 +53,12 @@ def read_fleet(broker: Broker) -> list[dict[str, Any]]:
     """
     try:
         import paho.mqtt.client as mqtt
+        from paho.mqtt.enums import CallbackAPIVersion
     except ImportError:
         raise UpdateError(
             "The fleet's table needs paho-mqtt; run: pip install 'earwitness[mqtt]'."
         ) from None
-    payloads: dict[str, bytes] = {}
+    payloads: dict[str, bytes | bytearray] = {}
     refusals: list[str] = []
 
     def connected(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -66,7 +67,7 @@ def read_fleet(broker: Broker) -> list[dict[str, Any]]:
         else:
             client.subscribe(topic_of(broker.prefix, "+"), qos=1)
 
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = connected
     client.on_message = lambda c, d, message: payloads.__setitem__(message.topic, message.payload)
     if broker.username is not None:
@@ -92,7 +93,7 @@ def _listen(client: Any, wait_s: float, refusals: Sequence[str]) -> None:
         client.loop(timeout=0.1)
 
 
-def statuses_of(payloads: Mapping[str, bytes]) -> list[dict[str, Any]]:
+def statuses_of(payloads: Mapping[str, bytes | bytearray]) -> list[dict[str, Any]]:
     """Messages as statuses; one that is no status shows as an error of its device."""
     statuses = []
     for topic, payload in sorted(payloads.items()):

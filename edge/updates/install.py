@@ -196,7 +196,14 @@ def _repository(
         yield RepositoryClient(store.root, root, source, fetcher, clock_s)
         return
     folder = _folder_of(source, store, stdin)
-    yield RepositoryClient(store.root, root, folder_url(folder), FolderFetcher(folder), clock_s)
+    yield RepositoryClient(
+        store.root,
+        root,
+        folder_url(folder),
+        FolderFetcher(folder),
+        clock_s,
+        name="The archive" if source == STDIN else source,
+    )
 
 
 def _folder_of(source: str, store: ReleaseStore, stdin: IO[bytes] | None) -> Path:

@@ -43,14 +43,18 @@ class FolderFetcher(FetcherInterface):
             inside = path.relative_to(self._folder).as_posix()
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
-            raise DownloadHTTPError(f"{path} does not exist", 404) from None
+            raise DownloadHTTPError(f"{self._inside(path)} is missing", 404) from None
         except (OSError, ValueError) as error:
-            raise DownloadError(f"{path} cannot be read ({error})") from None
+            raise DownloadError(f"{self._inside(path)}: {error}") from None
         plain = stat.S_ISREG(os.fstat(handle).st_mode) and path.resolve() == path
         if not (plain and is_repository_file(inside)):
             os.close(handle)
-            raise DownloadError(f"{path} is no plain file of a repository")
+            raise DownloadError(f"{self._inside(path)} is no plain file of a repository")
         return self._chunks(handle)
+
+    def _inside(self, path: Path) -> str:
+        """The path as the repository's owner knows it."""
+        return os.path.relpath(path, self._folder)
 
     def _chunks(self, handle: int) -> Iterator[bytes]:
         with os.fdopen(handle, "rb") as file:
