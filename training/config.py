@@ -1,0 +1,212 @@
+"""Everything that a run depends on, as frozen dataclasses, from one YAML file and `--set`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from edge.errors import ConfigError
+from edge.features import FrontEnd
+from training.augment import CONDITIONS, AugmentSettings
+from training.cache import WindowSettings
+from training.data import LoaderSettings, SamplingSettings
+from training.losses import LossSettings
+from training.models import ModelSettings
+
+Settings = TypeVar("Settings")
+SCHEDULES = ("cosine", "plateau", "constant")
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """Adam and what steers it.
+
+    Attributes:
+        learning_rate: the largest.
+        schedule: "cosine" (to `final_share` of it), "plateau" (halved after `plateau_epochs`
+            epochs without a better val EER) or "constant".
+        warmup_steps: steps over which the rate rises from 0.
+        final_share: last rate of the cosine, relative to the largest.
+        plateau_epochs: patience of "plateau".
+        weight_decay: decoupled (AdamW); 0 = plain Adam.
+        clip_norm: gradients are scaled down to this global norm; 0 = never.
+        average_momentum: of the running average of weights that is evaluated and kept; 0 = none.
+        sam_radius: of sharpness-aware minimisation (TensorFlow backend); 0 = none.
+    """
+
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup_steps: int = 200
+    final_share: float = 0.01
+    plateau_epochs: int = 3
+    weight_decay: float = 1e-4
+    clip_norm: float = 5.0
+    average_momentum: float = 0.0
+    sam_radius: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise ValueError(
+                f"schedule is {self.schedule!r}; it must be one of {', '.join(SCHEDULES)}"
+            )
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """One corpus of a run.
+
+    Attributes:
+        kind: "manifest", "folder", or the name of a published layout (see training.adapters).
+        path: the manifest CSV, or the corpus folder.
+        audio: where the manifest's ID.flac lie.
+        split: every trial goes to this side; "" = as the corpus says, or a random split.
+    """
+
+    kind: str = "manifest"
+    path: str = ""
+    audio: str = ""
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A run, whole.
+
+    Attributes:
+        corpora: where the data lie.
+        cache: folder of decoded audio and features.
+        cache_limit_gib: largest size of each of the two caches.
+        seed: of weights, draws and splits.
+        epochs: at most so many.
+        patience: stop after so many epochs without a better val EER; 0 = never.
+        workers: processes that make batches; 0 = in the training process.
+        max_clip_seconds: longer training clips are cut, s.
+        codec_variants: codecs of which a coded copy of every training clip is kept.
+        val_conditions: conditions whose mean val EER stops the training and picks the best epoch.
+        false_alert_rate: of the operating point chosen on val; null = equal error rates.
+        front_end, windows, loader, sampling, augmentation, model, loss, optimiser: see there;
+            `windows` says how recordings are cut for scoring.
+        soft_targets: CSV with columns id and probability, a teacher's opinion of training trials;
+            "" = none.
+        start_from: run whose best weights to start from; "" = fresh weights.
+    """
+
+    corpora: tuple[CorpusSettings, ...] = ()
+    cache: str = ".cache/training"
+    cache_limit_gib: float = 20.0
+    seed: int = 1
+    epochs: int = 20
+    patience: int = 6
+    workers: int = 1
+    max_clip_seconds: float = 60.0
+    codec_variants: tuple[str, ...] = ()
+    val_conditions: tuple[str, ...] = ("clean",)
+    false_alert_rate: float | None = 0.05
+    soft_targets: str = ""
+    start_from: str = ""
+    front_end: FrontEnd = field(
+        default_factory=lambda: FrontEnd(
+            n_fft=1024, win_length=1024, frame_hop=320, n_bands=80, center=False,
+            normalisation="mean",
+        )
+    )
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    loader: LoaderSettings = field(default_factory=LoaderSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    augmentation: AugmentSettings = field(default_factory=AugmentSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+
+    def __post_init__(self) -> None:
+        for name in self.val_conditions:
+            if name not in CONDITIONS:
+                raise ValueError(
+                    f"val condition {name!r} is not one of {', '.join(CONDITIONS)}"
+                )
+        if self.model.head != self.loss.head and self.model.network == "lcnn":
+            raise ValueError(
+                f"the loss {self.loss.name!r} needs the model's head {self.loss.head!r}"
+            )
+        if self.model.network == "baseline" and self.loss.name != "bce":
+            raise ValueError("the baseline network has a logit; its loss must be 'bce'")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def settings_from(kind: type[Settings], given: Mapping[str, Any], where: str = "") -> Settings:
+    """Build a settings dataclass, nested ones too, from what YAML or JSON holds.
+
+    Raises:
+        ConfigError: a key is unknown or a value is of the wrong type or out of range.
+    """
+    defaults: Any = kind()
+    known = {entry.name for entry in fields(defaults)}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where or 'the configuration'} must hold keys and values")
+    values = {}
+    for key, value in given.items():
+        name = f"{where}.{key}" if where else str(key)
+        if key not in known:
+            raise ConfigError(f"{name} is not a setting; known here: {', '.join(sorted(known))}")
+        values[key] = _value(getattr(defaults, key), value, name)
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where or 'the configuration'}: {error}") from error
+
+
+def _value(default: Any, value: Any, name: str) -> Any:
+    if is_dataclass(default) and not isinstance(default, type):
+        return settings_from(type(default), value, name)
+    if name == "corpora":
+        return tuple(
+            settings_from(CorpusSettings, item, f"corpora[{index}]")
+            for index, item in enumerate(value)
+        )
+    if isinstance(default, tuple):
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{name} is {value!r}; it must be a list")
+        return tuple(value)
+    if isinstance(default, bool) or default is None:
+        return value
+    if isinstance(default, float):
+        if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+            return value if value is None else float(value)
+        raise ConfigError(f"{name} is {value!r}; it must be a number")
+    if not isinstance(value, type(default)) or isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r}; it must be of type {type(default).__name__}")
+    return value
+
+
+def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> RunSettings:
+    """Settings of a YAML file, then `a.b=value` overrides (values in YAML too).
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting is wrong.
+    """
+    given: dict[str, Any] = {}
+    if path is not None:
+        try:
+            given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set takes NAME=VALUE, not {override!r}")
+        _put(given, key.split("."), yaml.safe_load(text), override)
+    return settings_from(RunSettings, given)
+
+
+def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, override: str) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override}: {key} has no settings below it")
+    tree[keys[-1]] = value

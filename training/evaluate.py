@@ -1,0 +1,341 @@
+"""Scoring recordings as the device does, and reporting on them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.augment import Rng, condition, trial_rng
+from training.audio import read_clip
+from training.cache import FeatureCache, progress, write_atomically
+from training.calibrate import Calibration
+from training.metrics import (
+    CostModel,
+    area_under_curve,
+    bootstrap_interval,
+    detection_rate_at,
+    equal_error_rate,
+    figures,
+    log_likelihood_cost,
+    min_detection_cost,
+)
+from training.protocols import Clip, Trial, targets
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+WindowScorer = Callable[[Float32], Float64]
+"""Features (windows, frames, bands) to logits (windows,): a Keras model, or a TFLite file."""
+
+BATCH_WINDOWS = 256
+BREAKDOWNS = ("family", "generator", "source", "language")
+BOOTSTRAP_DRAWS = 500
+BOOTSTRAP_SEED = 2024
+
+
+def keras_scorer(model: Any) -> WindowScorer:
+    """A Keras model as a scorer of windows."""
+    import keras
+
+    def score(features: Float32) -> Float64:
+        outputs = [
+            keras.ops.convert_to_numpy(
+                model(features[first : first + BATCH_WINDOWS, ..., None], training=False)
+            )
+            for first in range(0, len(features), BATCH_WINDOWS)
+        ]
+        return np.concatenate(outputs).reshape(-1).astype(np.float64)
+
+    return score
+
+
+def recording_score(window_logits: NDArray[Any]) -> float:
+    """One logit for a recording: the mean over its windows."""
+    return float(np.mean(window_logits))
+
+
+def score_trials(
+    score_windows: WindowScorer,
+    trials: Sequence[Trial],
+    cache: FeatureCache,
+    condition_name: str = "clean",
+    noises: Sequence[Clip] = (),
+    quiet: bool = False,
+) -> Float64:
+    """One logit per trial: the mean over the sliding windows of its whole file.
+
+    Args:
+        score_windows: the model.
+        trials: what to score.
+        cache: makes and keeps their features.
+        condition_name: one of `augment.CONDITIONS`, the same for a trial every time.
+        noises: recorded noise for the condition "replay".
+        quiet: no progress bar.
+
+    Returns:
+        float64, shape (trials,), higher = more likely spoof.
+    """
+    scores = np.empty(len(trials))
+    pending: list[tuple[int, Float32]] = []
+    order = range(len(trials))
+    steps: Iterable[int] = order if quiet else progress(order, len(trials), "scoring")
+    for index in steps:
+        pending.append((index, _features(trials[index], cache, condition_name, noises)))
+        full = sum(len(features) for _, features in pending) >= BATCH_WINDOWS
+        if full or index == len(trials) - 1:
+            logits = score_windows(np.concatenate([features for _, features in pending]))
+            first = 0
+            for place, features in pending:
+                scores[place] = recording_score(logits[first : first + len(features)])
+                first += len(features)
+            pending = []
+    cache.save()
+    return scores
+
+
+def _features(
+    trial: Trial, cache: FeatureCache, condition_name: str, noises: Sequence[Clip]
+) -> Float32:
+    if condition_name == "clean":
+        return cache.features(trial)
+    # The condition is part of the cached features' key, and so is the choice of noises.
+    text = ",".join(noise.id for noise in noises) if condition_name == "replay" else ""
+    noise_key = hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def transform(samples: Float32, clip: Clip) -> Float32:
+        def noise(rng: Rng, count: int) -> Float32:
+            whole = read_clip(noises[rng.integers(len(noises))])
+            first = int(rng.integers(0, max(1, len(whole) - count + 1)))
+            return whole[first : first + count]
+
+        rng = trial_rng(clip.id, condition_name)
+        return condition(samples, condition_name, rng, noise if noises else None)
+
+    return cache.features(trial, f"{condition_name}:{trial.id}:{noise_key}", transform)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Trials with their raw scores.
+
+    Attributes:
+        trials: shape (n,).
+        logits: float64, shape (n,).
+    """
+
+    trials: Sequence[Trial]
+    logits: Float64
+
+    def where(self, keep: Callable[[Trial], bool]) -> Scored:
+        chosen = [index for index, trial in enumerate(self.trials) if keep(trial)]
+        return Scored([self.trials[index] for index in chosen], self.logits[chosen])
+
+    @property
+    def labels(self) -> Float32:
+        return targets(self.trials)
+
+    @property
+    def has_both_classes(self) -> bool:
+        return 0 < self.labels.sum() < len(self.trials)
+
+
+def report(
+    scored: Scored,
+    calibration: Calibration,
+    threshold: float,
+    train_generators: Iterable[str] = (),
+    costs: CostModel | None = None,
+    draws: int = BOOTSTRAP_DRAWS,
+) -> dict[str, Any]:
+    """Everything that is said about a set of scored trials, ready for JSON.
+
+    Args:
+        scored: trials and raw scores.
+        calibration: of the run.
+        threshold: operating point, a spoof probability.
+        train_generators: generators that the model has trained on; the others are reported apart.
+        costs: of minDCF.
+        draws: of the bootstrap.
+
+    Returns:
+        "all", "unseen_generators", "seen_generators" (figures and 95 % intervals; the last two
+        with all bona fide trials), and a table for each of `BREAKDOWNS`.
+    """
+    known = set(train_generators)
+    parts = {
+        "all": scored,
+        "unseen_generators": scored.where(lambda t: not t.is_spoof or t.generator not in known),
+        "seen_generators": scored.where(lambda t: not t.is_spoof or t.generator in known),
+    }
+    made: dict[str, Any] = {
+        "costs": (costs or CostModel()).__dict__,
+        "threshold": threshold,
+        "bootstrap": f"95 % over {draws} draws of whole sources",
+    }
+    for name, part in parts.items():
+        made[name] = _figures_with_intervals(part, calibration, threshold, costs, draws)
+    for breakdown in BREAKDOWNS:
+        made[f"by_{breakdown}"] = breakdown_table(scored, calibration, threshold, breakdown)
+    return made
+
+
+def _figures_with_intervals(
+    scored: Scored,
+    calibration: Calibration,
+    threshold: float,
+    costs: CostModel | None,
+    draws: int,
+) -> dict[str, Any] | None:
+    if not scored.has_both_classes:
+        return None
+    ratios = calibration.log_ratio(scored.logits)
+    at = _log_odds(threshold)
+    values: dict[str, Any] = figures(ratios, scored.labels, at, costs).to_dict()
+    statistics: dict[str, Callable[[Float64, Any], float]] = {
+        "eer": lambda s, y: equal_error_rate(s, y)[0],
+        "auc": area_under_curve,
+        "accuracy": lambda s, y: float(np.mean((s >= at) == y)),
+        "tpr_at_5_fpr": lambda s, y: detection_rate_at(s, y)[0],
+        "min_dcf": lambda s, y: min_detection_cost(s, y, costs),
+        "cllr": log_likelihood_cost,
+    }
+    groups = [trial.source or trial.id for trial in scored.trials]
+    values["intervals"] = {
+        name: bootstrap_interval(
+            ratios, scored.labels, groups, statistic, np.random.default_rng(BOOTSTRAP_SEED), draws
+        )
+        for name, statistic in statistics.items()
+    }
+    return values
+
+
+def _log_odds(probability: float) -> float:
+    with np.errstate(divide="ignore"):
+        return float(np.log(probability) - np.log1p(-min(probability, 1.0)))
+
+
+def breakdown_table(
+    scored: Scored, calibration: Calibration, threshold: float, attribute: str
+) -> list[dict[str, Any]]:
+    """A row per value of an attribute and label.
+
+    A group's EER sets it against all trials of the other label.
+    """
+    probabilities = calibration.probability(scored.logits)
+    labels = scored.labels.astype(bool)
+    values = np.array([getattr(trial, attribute) or "-" for trial in scored.trials])
+    rows = []
+    for value in np.unique(values):
+        for label in (False, True):
+            mine = (values == value) & (labels == label)
+            if not mine.any() or (attribute in ("family", "generator") and not label):
+                continue
+            against = mine | (labels != label)
+            both = labels[against].any() and not labels[against].all()
+            rows.append(
+                {
+                    attribute: str(value),
+                    "label": "spoof" if label else "bonafide",
+                    "trials": int(mine.sum()),
+                    "eer": equal_error_rate(scored.logits[against], labels[against])[0]
+                    if both
+                    else None,
+                    "called_spoof": float((probabilities[mine] >= threshold).mean()),
+                    "mean_probability": float(probabilities[mine].mean()),
+                }
+            )
+    return rows
+
+
+def table_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of like keys as a Markdown table; rates in per cent."""
+    if not rows:
+        return ""
+    names = list(rows[0])
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    lines += [f"| {' | '.join(_cell(name, row[name]) for name in names)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name in ("eer", "called_spoof"):
+        return f"{value:.1%}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "/")
+
+
+def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of like keys as CSV."""
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def scores_csv(scored: Scored, calibration: Calibration) -> str:
+    """One line per trial: who it is, its logit and its spoof probability."""
+    rows = [
+        {
+            "id": trial.id,
+            "label": trial.label,
+            "source": trial.source,
+            "generator": trial.generator,
+            "family": trial.family,
+            "language": trial.language,
+            "logit": f"{logit:.6f}",
+            "probability": f"{probability:.6f}",
+        }
+        for trial, logit, probability in zip(
+            scored.trials, scored.logits, calibration.probability(scored.logits)
+        )
+    ]
+    return table_csv(rows)
+
+
+def report_text(made: Mapping[str, Any], title: str) -> str:
+    """A report for people: figures with intervals, then the breakdowns, in Markdown."""
+    lines = [f"# {title}", ""]
+    header = "| trials | EER | AUC | accuracy | TPR at 5 % FPR | minDCF | Cllr | min Cllr |"
+    for name in ("all", "unseen_generators", "seen_generators"):
+        values = made[name]
+        lines += [f"## {name.replace('_', ' ').capitalize()}", ""]
+        if values is None:
+            lines += ["No trials of both classes.", ""]
+            continue
+        spans = values["intervals"]
+        cells = [f"{values['trials']} ({values['spoofs']} spoof)"]
+        for key, shape in (
+            ("eer", "{:.1%}"),
+            ("auc", "{:.3f}"),
+            ("accuracy", "{:.1%}"),
+            ("tpr_at_5_fpr", "{:.1%}"),
+            ("min_dcf", "{:.3f}"),
+            ("cllr", "{:.3f}"),
+        ):
+            low, high = (shape.format(edge) for edge in spans[key])
+            cells.append(f"{shape.format(values[key])} ({low} to {high})")
+        cells.append(f"{values['min_cllr']:.3f}")
+        lines += [header, "|---" * 8 + "|", f"| {' | '.join(cells)} |", ""]
+    for breakdown in BREAKDOWNS:
+        lines += [f"## By {breakdown}", "", table_markdown(made[f"by_{breakdown}"])]
+    return "\n".join(lines)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,641 @@
+"""The training loop, and the run folder that it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.cache import FeatureCache, WaveCache, write_atomically
+from training.calibrate import Calibration, choose_operating_point, fit_calibration
+from training.codecs import transcode
+from training.config import CorpusSettings, OptimiserSettings, RunSettings, settings_from
+from training.corpus import assign_splits, check_splits, read_folder, read_manifest
+from training.data import BatchMaker, Loader
+from training.errors import CorpusError, TrainingError
+from training.evaluate import (
+    BREAKDOWNS,
+    Scored,
+    keras_scorer,
+    report,
+    report_text,
+    score_trials,
+    scores_csv,
+    table_csv,
+    table_markdown,
+    write_json,
+    write_text,
+)
+from training.metrics import accuracy, area_under_curve, equal_error_rate
+from training.models import build_model, mac_count, parameter_count
+from training.protocols import Corpus, Trial, manifest_hash, with_split
+
+Float32 = NDArray[np.float32]
+Say = Callable[[str], None]
+AVERAGE_EVERY_STEPS = 10
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """A line of epochs.csv; loss on training batches, all else on `val`.
+
+    Attributes:
+        eer: mean over the conditions of validation.
+        accuracy: at the threshold of equal errors (the score is not calibrated yet).
+    """
+
+    epoch: int
+    loss: float
+    auc: float
+    accuracy: float
+    eer: float
+    learning_rate: float
+    seconds: float
+
+
+def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
+    """All corpora of a run as one, every trial on a side, no source on two.
+
+    Raises:
+        CorpusError: a corpus cannot be read, or the split would leak.
+    """
+    if not settings:
+        raise CorpusError("no corpus is named; give --manifest and --audio, or --folder")
+    whole = Corpus(())
+    for entry in settings:
+        corpus = _load_corpus(entry)
+        if entry.split:
+            corpus = replace(corpus, trials=tuple(with_split(corpus.trials, entry.split)))
+        whole = whole.joined(corpus)
+    undecided = [trial for trial in whole.trials if not trial.split]
+    if undecided:
+        decided = tuple(trial for trial in whole.trials if trial.split)
+        assigned = assign_splits(undecided, np.random.default_rng(seed))
+        whole = replace(whole, trials=decided + tuple(assigned))
+    check_splits(whole.trials)
+    return whole
+
+
+def _load_corpus(entry: CorpusSettings) -> Corpus:
+    path = Path(entry.path)
+    if entry.kind == "manifest":
+        return read_manifest(path, Path(entry.audio or path.parent / "audio"))
+    if entry.kind == "folder":
+        return read_folder(path)
+    from training.adapters import read_layout
+
+    return read_layout(entry.kind, path)
+
+
+def prepare_waves(corpus: Corpus, settings: RunSettings, say: Say) -> WaveCache:
+    """Decoded audio of everything that training batches are made of."""
+    waves = WaveCache(Path(settings.cache) / "waves")
+    train = corpus.side("train")
+    clips = (*train, *corpus.noises, *corpus.rirs)
+    limits = (settings.max_clip_seconds, settings.cache_limit_gib)
+    unread = waves.add(clips, "", None, *limits)
+    for codec in settings.codec_variants:
+        unread += waves.add(
+            train, codec, lambda samples, clip, codec=codec: transcode(samples, codec), *limits
+        )
+    for sentence in unread:
+        say(f"left out: {sentence}")
+    return waves
+
+
+def make_batches(corpus: Corpus, waves: WaveCache, settings: RunSettings) -> BatchMaker:
+    """The training batches of a run.
+
+    Raises:
+        TrainingError: there is nothing to draw from for one class.
+    """
+    try:
+        return BatchMaker(
+            seed=settings.seed,
+            trials=corpus.side("train"),
+            waves=waves,
+            front_end=settings.front_end,
+            loader=settings.loader,
+            sampling=settings.sampling,
+            augmentation=settings.augmentation,
+            noises=[clip for clip in corpus.noises if clip.id in waves],
+            rirs=[clip for clip in corpus.rirs if clip.id in waves],
+            codec_variants=settings.codec_variants,
+            soft_targets=_soft_targets(settings.soft_targets),
+        )
+    except ValueError as error:
+        raise TrainingError(f"training cannot start: {error}") from error
+
+
+def _soft_targets(path: str) -> dict[str, float]:
+    if not path:
+        return {}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return {row["id"]: float(row["probability"]) for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"the teacher's targets {path} cannot be read as CSV with id and probability: {error}"
+        ) from error
+
+
+def learning_rate_at(step: int, total_steps: int, settings: OptimiserSettings) -> float:
+    """Rate of a step under warm-up and "cosine" (Loshchilov and Hutter, ICLR 2017)."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    if settings.schedule != "cosine":
+        return settings.learning_rate
+    done = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
+    low = settings.final_share
+    share = low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return settings.learning_rate * share
+
+
+class WeightAverage:
+    """Running average of all weights, statistics of BatchNorm included (Polyak's)."""
+
+    def __init__(self, momentum: float) -> None:
+        self._momentum = momentum**AVERAGE_EVERY_STEPS
+        self.weights: list[NDArray[Any]] = []
+        self.updates = 0
+
+    def update(self, weights: Sequence[NDArray[Any]]) -> None:
+        self.updates += 1
+        # Early on the average would remember the random start: it follows faster then.
+        momentum = min(self._momentum, self.updates / (self.updates + 9))
+        if not self.weights:
+            self.weights = [np.array(weight) for weight in weights]
+            return
+        for mean, weight in zip(self.weights, weights):
+            mean *= momentum
+            mean += (1 - momentum) * weight
+
+
+def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
+    import keras
+
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    for variable, value in zip(variables, values):
+        variable.assign(value)
+
+
+class Run:
+    """A training run: its model, what it has reached, and its folder."""
+
+    def __init__(self, folder: Path, settings: RunSettings, say: Say = print) -> None:
+        import keras
+
+        keras.utils.set_random_seed(settings.seed)
+        self.folder = folder
+        self.settings = settings
+        self.say = say
+        front_end = settings.front_end
+        frames = front_end.frame_count(
+            round(settings.loader.window_s * front_end.sample_rate_hz)
+        )
+        self.model = build_model(settings.model, frames, front_end.n_bands)
+        self._compile()
+        self.average = WeightAverage(settings.optimiser.average_momentum)
+        self.records: list[EpochRecord] = []
+        self.plateau_share = 1.0
+
+    def _compile(self) -> None:
+        import keras
+
+        from training.losses import make_loss
+
+        chosen = self.settings.optimiser
+        self.optimizer = keras.optimizers.AdamW(
+            chosen.learning_rate,
+            weight_decay=chosen.weight_decay,
+            global_clipnorm=chosen.clip_norm or None,
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        loss = make_loss(self.settings.loss)
+        self.model.compile(optimizer=self.optimizer, loss=loss)
+        self.optimizer.build(self.model.trainable_variables)
+        if chosen.sam_radius:
+            from training.sam import sam_step
+
+            self._step = sam_step(self.model, self.optimizer, loss, chosen.sam_radius)
+        else:
+            self._step = self.model.train_on_batch
+
+    @property
+    def best(self) -> EpochRecord | None:
+        return min(self.records, key=lambda record: record.eer, default=None)
+
+    @property
+    def epochs_since_best(self) -> int:
+        return len(self.records) - self.best.epoch if self.best else 0
+
+    @property
+    def finished(self) -> bool:
+        stale = self.settings.patience and self.epochs_since_best >= self.settings.patience
+        return bool(stale) or len(self.records) >= self.settings.epochs
+
+    def train_epoch(self, loader: Loader) -> float:
+        """One epoch; returns the mean loss.
+
+        Raises:
+            TrainingError: the loss is no longer a number.
+        """
+        number = len(self.records)
+        per_epoch = self.settings.loader.batches_per_epoch
+        total = per_epoch * self.settings.epochs
+        losses = []
+        for index, (features, wanted) in enumerate(loader.epoch(number)):
+            step = number * per_epoch + index
+            rate = learning_rate_at(step, total, self.settings.optimiser) * self.plateau_share
+            self.optimizer.learning_rate.assign(rate)
+            losses.append(float(np.asarray(self._step(features, wanted)).reshape(-1)[0]))
+            if not math.isfinite(losses[-1]):
+                raise TrainingError(
+                    f"the loss is {losses[-1]} at step {step}; lower optimiser.learning_rate"
+                )
+            if self.settings.optimiser.average_momentum and index % AVERAGE_EVERY_STEPS == 0:
+                self.average.update(_numpy(self.model.variables))
+        return float(np.mean(losses))
+
+    def evaluated_weights(self) -> list[NDArray[Any]]:
+        """What is judged and kept: the average if there is one, else the weights themselves."""
+        return self.average.weights or _numpy(self.model.variables)
+
+    def note(self, record: EpochRecord) -> None:
+        """Take in an epoch's figures; halve the rate when they stand still, if so set."""
+        self.records.append(record)
+        chosen = self.settings.optimiser
+        stale = self.epochs_since_best
+        if chosen.schedule == "plateau" and stale and stale % chosen.plateau_epochs == 0:
+            self.plateau_share /= 2
+
+    # Checkpoint: one file, whole or absent
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint" / "state.npz"
+
+    def save_checkpoint(self) -> None:
+        """Everything that the next epoch depends on; batches depend on the epoch's number."""
+        arrays = {
+            **{f"model{i}": v for i, v in enumerate(_numpy(self.model.variables))},
+            **{f"optimizer{i}": v for i, v in enumerate(_numpy(self.optimizer.variables))},
+            **{f"average{i}": v for i, v in enumerate(self.average.weights)},
+        }
+        state = {
+            "records": [asdict(record) for record in self.records],
+            "average_updates": self.average.updates,
+            "plateau_share": self.plateau_share,
+        }
+        arrays["state"] = np.array(json.dumps(state))
+        write_atomically(self._checkpoint, lambda file: np.savez(file, **arrays))
+
+    def restore_checkpoint(self) -> bool:
+        """Go on where the last checkpoint stood; False when there is none.
+
+        Raises:
+            TrainingError: the checkpoint is of another network.
+        """
+        if not self._checkpoint.exists():
+            return False
+        try:
+            with np.load(self._checkpoint) as stored:
+                state = json.loads(str(stored["state"]))
+                model = [stored[f"model{i}"] for i in range(len(self.model.variables))]
+                optimizer = [
+                    stored[f"optimizer{i}"] for i in range(len(self.optimizer.variables))
+                ]
+                count = sum(name.startswith("average") for name in stored.files)
+                self.average.weights = [stored[f"average{i}"] for i in range(count)]
+            _assign(self.model.variables, model)
+            _assign(self.optimizer.variables, optimizer)
+        except (KeyError, ValueError, OSError) as error:
+            raise TrainingError(
+                f"{self._checkpoint} does not fit these settings ({error}); "
+                "train into another folder, or go on with the settings that it began with"
+            ) from error
+        self.average.updates = state["average_updates"]
+        self.plateau_share = state["plateau_share"]
+        self.records = [EpochRecord(**record) for record in state["records"]]
+        return True
+
+    def save_best(self) -> None:
+        """Write model.keras from the evaluated weights, whole or not at all."""
+        live = _numpy(self.model.variables)
+        _assign(self.model.variables, self.evaluated_weights())
+        partial = self.folder / "model.partial.keras"
+        try:
+            self.model.save(partial, include_optimizer=False)
+            partial.replace(self.folder / "model.keras")
+        finally:
+            _assign(self.model.variables, live)
+
+
+class Validation:
+    """Scores `val` after each epoch."""
+
+    def __init__(self, corpus: Corpus, settings: RunSettings) -> None:
+        self.trials = corpus.side("val", reported_only=True)
+        if len({trial.label for trial in self.trials}) < 2:
+            raise CorpusError("val needs reported trials of both classes; it holds "
+                              f"{len(self.trials)} trials")
+        self._settings = settings
+        self._noises = corpus.noises
+        self._cache = FeatureCache(
+            Path(settings.cache) / "features", settings.front_end, settings.windows
+        )
+        self._cache.build(self.trials, settings.cache_limit_gib)
+
+    def score(self, model: Any, condition_name: str) -> Scored:
+        scores = score_trials(
+            keras_scorer(model), self.trials, self._cache, condition_name, self._noises, quiet=True
+        )
+        return Scored(self.trials, scores)
+
+    def judge(self, run: Run, loss: float, started_s: float, clock: Callable[[], float]) -> Any:
+        """Figures of the run's evaluated weights."""
+        live = _numpy(run.model.variables)
+        _assign(run.model.variables, run.evaluated_weights())
+        try:
+            scored = [self.score(run.model, name) for name in self._settings.val_conditions]
+        finally:
+            _assign(run.model.variables, live)
+        rates = [equal_error_rate(part.logits, part.labels) for part in scored]
+        first = scored[0]
+        return EpochRecord(
+            epoch=len(run.records) + 1,
+            loss=loss,
+            auc=area_under_curve(first.logits, first.labels),
+            accuracy=accuracy(first.logits, first.labels, rates[0][1]),
+            eer=float(np.mean([rate for rate, _ in rates])),
+            learning_rate=float(np.asarray(_numpy([run.optimizer.learning_rate])[0])),
+            seconds=clock() - started_s,
+        )
+
+
+def train(
+    folder: Path,
+    settings: RunSettings,
+    resume: bool = False,
+    say: Say = print,
+    clock: Callable[[], float] = time.monotonic,
+) -> EpochRecord:
+    """Train, or go on training, and write the run folder.
+
+    Args:
+        folder: of the run; made if need be.
+        settings: the run's.
+        resume: go on from the folder's checkpoint, if there is one.
+        say: prints a line.
+        clock: seconds, monotonic.
+
+    Returns:
+        The best epoch.
+
+    Raises:
+        CorpusError, TrainingError: what is wrong, in a sentence.
+    """
+    if not resume and (folder / "checkpoint").exists():
+        raise TrainingError(f"{folder} holds a run already; add --resume, or choose another folder")
+    corpus = load_corpora(settings.corpora, settings.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    waves = prepare_waves(corpus, settings, say)
+    maker = make_batches(corpus, waves, settings)
+    validation = Validation(corpus, settings)
+    run = Run(folder, settings, say)
+    write_description(run, corpus)
+    if resume and run.restore_checkpoint():
+        say(f"resumed after epoch {len(run.records)}")
+    elif settings.start_from:
+        _start_from(run, Path(settings.start_from))
+    with Loader(maker, settings.workers) as loader:
+        while not run.finished:
+            started_s = clock()
+            loss = run.train_epoch(loader)
+            record = validation.judge(run, loss, started_s, clock)
+            run.note(record)
+            if run.best is record:
+                run.save_best()
+            run.save_checkpoint()
+            write_text(folder / "epochs.csv", epochs_csv(run.records))
+            say(epoch_line(record, run.best is record))
+    write_report(run, corpus, validation)
+    best = run.best
+    if best is None:
+        raise TrainingError("no epoch was trained: epochs must be at least 1")
+    return best
+
+
+def _start_from(run: Run, other: Path) -> None:
+    try:
+        _assign(run.model.variables, _numpy(load_model(other).variables))
+    except ValueError as error:
+        raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
+
+
+def epoch_line(record: EpochRecord, best: bool) -> str:
+    """An epoch for the console."""
+    return (
+        f"epoch {record.epoch:3d}  loss {record.loss:.4f}  val AUC {record.auc:.4f}  "
+        f"accuracy {record.accuracy:.4f}  EER {record.eer:.4f}  {record.seconds:.0f} s"
+        f"{'  *' if best else ''}"
+    )
+
+
+def epochs_csv(records: Sequence[EpochRecord]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(asdict(records[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(record) for record in records)
+    return text.getvalue()
+
+
+def git_revision(folder: Path) -> str:
+    """Revision of the code, with "-dirty" when it has changes; "" outside a repository."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
+
+
+def write_description(run: Run, corpus: Corpus) -> None:
+    """What the run is made of: config.json, data.json and manifest.csv of its trials."""
+    write_json(run.folder / "config.json", run.settings.to_dict())
+    train_side = corpus.side("train")
+    write_json(
+        run.folder / "data.json",
+        {
+            "manifest_sha256": manifest_hash(corpus.trials),
+            "code": git_revision(Path(__file__).parent),
+            "train_generators": sorted({t.generator for t in train_side if t.is_spoof}),
+            "train_sources": sorted({t.source for t in train_side}),
+            "trials": {
+                f"{split}/{label}": sum(
+                    t.split == split and t.label == label for t in corpus.trials
+                )
+                for split in ("train", "val", "test")
+                for label in ("bonafide", "spoof")
+            },
+            "noises": len(corpus.noises),
+            "rirs": len(corpus.rirs),
+            "parameters": parameter_count(run.model),
+            "multiply_accumulates": mac_count(run.model),
+        },
+    )
+
+
+def write_report(run: Run, corpus: Corpus, validation: Validation) -> None:
+    """Calibration, figures, tables and plots of the best epoch, all on `val`."""
+    from training import plots
+
+    folder = run.folder
+    scored = validation.score(load_model(folder), "clean")
+    calibration = fit_calibration(scored.logits, scored.labels)
+    point = choose_operating_point(
+        calibration.probability(scored.logits), scored.labels, run.settings.false_alert_rate
+    )
+    write_json(
+        folder / "calibration.json",
+        {**calibration.to_dict(), "operating_point": point.to_dict()},
+    )
+    generators = {trial.generator for trial in corpus.side("train")}
+    made = report(scored, calibration, point.threshold, generators)
+    write_report_files(folder, "val", made, scored, calibration)
+    plots.performance_bars(folder / "lcnn_performance.png", made["all"], run.best)
+    plots.learning_curves(folder / "learning_curves.png", run.records)
+
+
+def write_report_files(
+    folder: Path, name: str, made: dict[str, Any], scored: Scored, calibration: Calibration
+) -> None:
+    """A report as JSON, Markdown, tables, scores and plots, all named after what was scored."""
+    from training import plots
+
+    write_json(folder / f"report-{name}.json", made)
+    write_text(folder / f"report-{name}.md", report_text(made, f"Results on {name}"))
+    write_text(folder / f"scores-{name}.csv", scores_csv(scored, calibration))
+    for breakdown in BREAKDOWNS:
+        rows = made[f"by_{breakdown}"]
+        write_text(folder / f"by-{breakdown}-{name}.csv", table_csv(rows))
+        write_text(folder / f"by-{breakdown}-{name}.md", table_markdown(rows))
+    if scored.has_both_classes:
+        plots.det_curve(folder / f"det-{name}.png", scored.logits, scored.labels)
+        plots.roc_curve(folder / f"roc-{name}.png", scored.logits, scored.labels)
+        plots.score_histogram(
+            folder / f"scores-{name}.png",
+            calibration.probability(scored.logits),
+            scored.labels,
+            made["threshold"],
+        )
+
+
+# Reading a run
+
+
+def load_model(folder: Path) -> Any:
+    """The best model of a run.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    import keras
+
+    path = folder / "model.keras"
+    if not path.exists():
+        raise TrainingError(f"{folder} holds no model.keras; train it first")
+    return keras.saving.load_model(path, compile=False)
+
+
+def load_settings(folder: Path) -> RunSettings:
+    """Settings of a run.
+
+    Raises:
+        TrainingError: the folder is no run.
+    """
+    return settings_from(RunSettings, _read_json(folder / "config.json"))
+
+
+def load_calibration(folder: Path) -> tuple[Calibration, dict[str, Any]]:
+    """Calibration and operating point of a run.
+
+    Raises:
+        TrainingError: it has none yet.
+    """
+    stored = _read_json(folder / "calibration.json")
+    return Calibration(stored["scale"], stored["offset"]), stored["operating_point"]
+
+
+def load_data_description(folder: Path) -> dict[str, Any]:
+    """data.json of a run."""
+    return _read_json(folder / "data.json")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path.parent} is not a finished run: {error}") from error
+    return value
+
+
+def evaluate_run(
+    folder: Path,
+    split: str,
+    condition_name: str = "clean",
+    corpora: Sequence[CorpusSettings] = (),
+    reported_only: bool = True,
+    scope: str = "file",
+    cache: str = "",
+) -> dict[str, Any]:
+    """Score one side of the corpora with a run's best model and write the report beside it.
+
+    Args:
+        folder: the run.
+        split: "train", "val" or "test".
+        condition_name: one of `augment.CONDITIONS`.
+        corpora: other data than the run's own; () = the run's.
+        reported_only: only trials that results are given on.
+        scope: "file" (sliding windows over all of it) or "middle" (its middle five seconds).
+        cache: other cache folder than the run's; "" = the run's.
+
+    Returns:
+        The report (see `evaluate.report`).
+
+    Raises:
+        CorpusError, TrainingError: what is wrong, in a sentence.
+    """
+    settings = load_settings(folder)
+    calibration, point = load_calibration(folder)
+    corpus = load_corpora(corpora or settings.corpora, settings.seed)
+    trials: Sequence[Trial] = corpus.side(split, reported_only)
+    if not trials:
+        raise CorpusError(f"the corpora hold no trials to report on in {split}")
+    windows = replace(settings.windows, scope=scope)
+    features = FeatureCache(
+        Path(cache or settings.cache) / "features", settings.front_end, windows
+    )
+    scorer = keras_scorer(load_model(folder))
+    scored = Scored(
+        trials, score_trials(scorer, trials, features, condition_name, corpus.noises)
+    )
+    generators = load_data_description(folder)["train_generators"]
+    made = report(scored, calibration, float(point["threshold"]), generators)
+    name = f"{split}-{condition_name}" + ("" if scope == "file" else f"-{scope}")
+    made.update({"split": split, "condition": condition_name, "scope": scope})
+    write_report_files(folder, name, made, scored, calibration)
+    return made
