@@ -12,8 +12,9 @@ from typing import Callable, Protocol
 from edge.alerts.backlog import Backlog
 from edge.alerts.outage import Outage, backoff_s
 from edge.alerts.queue import Entry
-from edge.alerts.sink import Clock, EventHandler, Record, event_record, local_now
+from edge.alerts.sink import Clock, EventHandler, Record, local_now
 from edge.alerts.spool import Spool
+from edge.report import event_record
 
 # Windows are worth sending only while they are news.
 BACKLOG_RECORDS = 60

@@ -14,7 +14,8 @@ from typing import Callable, Protocol
 
 from edge.alerts.backlog import Backlog
 from edge.alerts.outage import Outage
-from edge.alerts.sink import Clock, EventHandler, Record, event_record, local_now
+from edge.alerts.sink import Clock, EventHandler, Record, local_now
+from edge.report import event_record
 
 # A minute of windows from ten microphones: what a reader that hangs may cost in memory.
 BACKLOG_RECORDS = 600

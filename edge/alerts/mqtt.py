@@ -37,9 +37,10 @@ from edge.alerts.homeassistant import (
 )
 from edge.alerts.outage import Outage, backoff_s
 from edge.alerts.settings import MqttSettings
-from edge.alerts.sink import Clock, EventHandler, Record, event_record, local_now
+from edge.alerts.sink import Clock, EventHandler, Record, local_now
 from edge.alerts.spool import Spool
 from edge.errors import ConfigError
+from edge.report import event_record
 
 PROTOCOLS = {"5": paho.MQTTv5, "3.1.1": paho.MQTTv311}
 # Alerts under way without an acknowledgement: enough to hide the round trip, few enough that a

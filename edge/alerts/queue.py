@@ -45,7 +45,7 @@ class AlertQueue:
     @property
     def pristine(self) -> bool:
         """Nothing has ever been queued or restored."""
-        return self._next_seq == 1
+        return self.last == 0
 
     def restore(self, entries: Iterable[Entry], cursors: dict[str, int]) -> None:
         """Begin where an earlier run stopped. A reader that it did not know starts at the end."""
@@ -95,6 +95,11 @@ class AlertQueue:
     def after(self, seq: int) -> list[Entry]:
         """Every entry later than `seq`, whoever has delivered it."""
         return [entry for entry in self._entries if entry.seq > seq]
+
+    @property
+    def last(self) -> int:
+        """The latest `seq` given out, or 0."""
+        return self._next_seq - 1
 
     @property
     def floor(self) -> int:

@@ -1,6 +1,7 @@
 """Settings of the sinks that need a network, apart from them.
 
-A configuration is read where paho-mqtt is missing, and without the cost of importing ssl.
+A configuration is read where paho-mqtt and prometheus_client are missing, and without the cost of
+importing ssl and http.
 """
 
 from __future__ import annotations
@@ -135,3 +136,21 @@ class WebhookSettings:
     windows: bool = field(default=False, metadata={"doc": "post every window too"})
     events: bool = field(default=False, metadata={"doc": "post events too"})
     retry: RetrySettings = field(default_factory=RetrySettings)
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    """Numbers for Prometheus and a health check over HTTP."""
+
+    enabled: bool = field(default=True, metadata={"doc": "serve /metrics and /healthz over HTTP"})
+    address: str = field(
+        default="127.0.0.1",
+        metadata={
+            "unit": "IP address",
+            "doc": "where to listen; anything but loopback shows the figures to the network",
+        },
+    )
+    port: int = field(
+        default=9731,
+        metadata={"unit": "port", "doc": "TCP port; 0: any", "minimum": 0, "maximum": 65535},
+    )

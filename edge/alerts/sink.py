@@ -71,25 +71,3 @@ class FanOut:
 def local_now() -> datetime:
     """The time of day in the machine's own zone."""
     return datetime.now().astimezone()
-
-
-def event_record(
-    source: str, kind: str, message: str, now: datetime, **details: Any
-) -> dict[str, Any]:
-    """An event as the sinks carry it.
-
-    Args:
-        source: the part that speaks: an audio source's name, or "alerts.mqtt" and the like.
-        kind: machine-readable word.
-        message: one sentence for a person.
-        now: time of day with its zone.
-        details: further JSON-ready facts.
-    """
-    return {
-        "type": "event",
-        "time": now.isoformat(timespec="milliseconds"),
-        "source": source,
-        "kind": kind,
-        "message": message,
-        **details,
-    }

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from edge.alerts.outage import Outage
 from edge.alerts.queue import AlertQueue, Entry
-from edge.alerts.sink import Clock, EventHandler, Record, event_record, local_now
+from edge.alerts.sink import Clock, EventHandler, Record, local_now
 from edge.alerts.store import AlertStore, DamagedStoreError, StoreFaultError, set_aside
+from edge.report import event_record
 
 SOURCE = "alerts.spool"
 # Acknowledgements may wait for company: losing one to a crash only repeats an alert, whose id
@@ -200,7 +201,7 @@ class Spool:
         assert self._store is not None
         with self._changed:
             entries = self._queue.after(self._on_disk)
-            cursors, floor = dict(self._queue.cursors), self._queue.floor
+            cursors, floor, last = dict(self._queue.cursors), self._queue.floor, self._queue.last
             self._appended = self._acknowledged = False
             afresh = self._on_disk == 0
         try:
@@ -210,7 +211,7 @@ class Spool:
         except DamagedStoreError as error:
             self._replace_damaged(error)
         else:
-            self._saved(entries[-1].seq if entries else 0)
+            self._saved(last)
 
     def _saved(self, seq: int) -> None:
         with self._changed:

@@ -26,8 +26,8 @@ class WebhookTransport:
     """Posts a record as JSON; any answer from 200 to 299 means that it was taken.
 
     The header `X-Earwitness-Signature: sha256=HEX` is the HMAC-SHA256 (RFC 2104) of the body under
-    the shared secret; `Idempotency-Key` is the alert's id, the same on every attempt. Redirects
-    are refused: following one would turn the POST into a GET and lose the alert.
+    the shared secret; `Idempotency-Key` is the alert's id and state, the same on every attempt.
+    Redirects are refused: following one would turn the POST into a GET and lose the alert.
 
     Args:
         settings: the address and how to reach it.
@@ -68,7 +68,7 @@ class WebhookTransport:
     def _headers(self, record: Record, body: bytes) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "User-Agent": "earwitness"}
         if "id" in record:
-            headers["Idempotency-Key"] = str(record["id"])
+            headers["Idempotency-Key"] = f"{record['id']}-{record['state']}"
         if self._secret:
             headers[SIGNATURE_HEADER] = signature(self._secret, body)
         if self._token:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from edge.alerts.spool import SpoolSettings, default_spool_path
+
+SPOOL_COMMIT_WAIT_S = 5.0  # of the fixture open_spool
 
 
 def alert(number):
@@ -132,3 +136,22 @@ def test_state_directory_of_systemd_comes_first():
     assert default_spool_path({"HOME": "/home/pi"}) == Path(
         "/home/pi/.local/state/earwitness/alerts.db"
     )
+
+
+def test_an_alert_delivered_before_the_disk_took_it_does_not_hold_up_its_sender(open_spool):
+    spool = open_spool()
+    done = threading.Event()
+
+    def deliver():
+        while not done.is_set():
+            for entry in spool.pending("mqtt", 10):
+                spool.acknowledge("mqtt", entry.seq)
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    began_s = time.monotonic()
+    for number in range(100):
+        assert spool.append(alert(number))
+    assert time.monotonic() - began_s < SPOOL_COMMIT_WAIT_S
+    done.set()
+    thread.join()

@@ -52,7 +52,7 @@ def test_alerts_are_posted_signed_and_in_order(
     headers, body = receiver.requests[0]
     expected = hmac.new(b"hush", body, hashlib.sha256).hexdigest()
     assert headers["X-Earwitness-Signature"] == f"sha256={expected}"
-    assert headers["Idempotency-Key"] == "id-0"
+    assert headers["Idempotency-Key"] == "id-0-raised"
     assert json.loads(body) == make_alert(0)
 
 
