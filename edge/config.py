@@ -15,15 +15,17 @@ from pathlib import Path
 from edge import settings
 from edge.alerts.command import CommandSettings
 from edge.alerts.jsonl import FileSettings, StdoutSettings
-from edge.alerts.settings import MqttSettings, WebhookSettings
+from edge.alerts.settings import MetricsSettings, MqttSettings, WebhookSettings
 from edge.alerts.spool import SpoolSettings
 from edge.audio.health import HealthSettings
 from edge.audio.settings import SourceSettings
 from edge.bundle import DEFAULT_BUNDLE, VARIANTS, Manifest
+from edge.clips import ClipSettings
 from edge.decision import DecisionRule, DecisionSettings
 from edge.detector import DetectorSettings
 from edge.errors import ConfigError
 from edge.speech import SpeechSettings
+from edge.updates.settings import UpdateSettings
 
 PREFIX = "EARWITNESS_"
 TITLE = "Earwitness configuration"
@@ -115,6 +117,19 @@ class AlertsSettings:
 
 
 @dataclass(frozen=True)
+class LoggingSettings:
+    """What is told on standard error."""
+
+    level: str = field(
+        default="info",
+        metadata={
+            "doc": "least weight of what is told: faults and alerts are warnings",
+            "choices": ("debug", "info", "warning", "error"),
+        },
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings."""
 
@@ -145,6 +160,18 @@ class Config:
     )
     alerts: AlertsSettings = field(
         default_factory=AlertsSettings, metadata={"doc": "Where windows, alerts and events go"}
+    )
+    metrics: MetricsSettings = field(
+        default=MetricsSettings(), metadata={"doc": "Figures for Prometheus, and a health check"}
+    )
+    clips: ClipSettings = field(
+        default=ClipSettings(), metadata={"doc": "Sound around alerts; none is kept by default"}
+    )
+    updates: UpdateSettings = field(
+        default=UpdateSettings(), metadata={"doc": "Where models come from and are kept"}
+    )
+    logging: LoggingSettings = field(
+        default_factory=LoggingSettings, metadata={"doc": "What is told on standard error"}
     )
 
     def problems(self) -> list[str]:

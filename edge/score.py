@@ -78,8 +78,13 @@ class RecordingScorer:
         try:
             result = judge_recording(detector, FileSource(path).blocks())
         except AudioError as error:
-            return {"file": str(path), "error": str(error)}
+            return {"file": str(path), "error": _without_name(str(error), path)}
         return recording_record(str(path), result, self.settings.front_end.sample_rate_hz)
+
+
+def _without_name(message: str, path: Path) -> str:
+    start = f"{path}: "
+    return message[len(start) :] if message.startswith(start) else message
 
 
 def line_of(record: Record, output_format: str, style: Style) -> str:

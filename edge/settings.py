@@ -1,7 +1,7 @@
 """Settings: frozen dataclasses read from YAML, with every error at once and each by its line. Pure.
 
 A settings class is a frozen dataclass, one per concern. A field's annotation says its type (bool,
-int, float, str, another settings class, `tuple[X, ...]`, `dict[str, str]`, any of them `| None`)
+int, float, str, Path, another settings class, `tuple[X, ...]`, `dict[str, str]`, any of them `| None`)
 and its metadata says the rest:
 
     doc               one line for the shipped example
@@ -31,6 +31,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -44,6 +45,7 @@ EXPECTED = {
     int: "a whole number",
     float: "a number",
     str: "text",
+    Path: "a path",
     tuple: "a list",
     dict: "a mapping (key: value)",
 }
@@ -125,7 +127,7 @@ def _kind(node: ast.expr, names: Mapping[str, Any]) -> Kind:
             return Kind(dict, item=_kind(arguments[1], names))
     if isinstance(node, ast.Name):
         base = names.get(node.id)
-        if base in (bool, int, float, str) or dataclasses.is_dataclass(base):
+        if base in EXPECTED or dataclasses.is_dataclass(base):
             return Kind(base)  # type: ignore[arg-type]
     raise TypeError(f"a settings field cannot be of type {ast.unparse(node)}")
 
@@ -408,13 +410,13 @@ class _Reader:
                 present = int(step) < len(node.value)
                 return kind.item, (node.value[int(step)] if present else None)
             self.bad(mark, "", f"{step!r} is no position in a list of {len(node.value)}")
-        elif isinstance(node, yaml.ScalarNode) and kind.base in (bool, int, float, str):
+        elif isinstance(node, yaml.ScalarNode) and kind.base in (bool, int, float, str, Path):
             self.bad(mark, "", f"there is nothing below a plain value for {step!r}")
         return None
 
     def node_of(self, text: str, kind: Kind, mark: yaml.Mark) -> yaml.Node | None:
         """A variable's text as a node; text keys take it as it is, others read it as YAML."""
-        if kind.base is str and not (kind.optional and text in NULL_WORDS):
+        if kind.base in (str, Path) and not (kind.optional and text in NULL_WORDS):
             return yaml.ScalarNode("tag:yaml.org,2002:str", text, mark, mark, style='"')
         problems_before = len(self.problems)
         node = self.parse(text) if text.strip() else None
@@ -476,8 +478,8 @@ def _is_null(node: yaml.Node) -> bool:
 def _parsed(node: yaml.ScalarNode, base: type) -> Any:
     """A scalar as its field's type has it. Raises ValueError where it is not of that type."""
     text: str = node.value
-    if base is str:
-        return _sound_text(text)
+    if base in (str, Path):
+        return base(_sound_text(text))
     if node.style or len(text) > NUMBER_MAX_CHARACTERS:
         raise ValueError("a quoted or overlong word is text")
     if base is bool:
@@ -643,8 +645,8 @@ def _yaml_text(value: Any) -> str:
         return "[" + ", ".join(_yaml_text(item) for item in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_yaml_text(k)}: {_yaml_text(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, str):
-        return _quoted_if_needed(value)
+    if isinstance(value, (str, Path)):
+        return _quoted_if_needed(str(value))
     return repr(value) if isinstance(value, int) else _number(value)
 
 
@@ -697,7 +699,7 @@ def _schema_of_kind(kind: Kind, metadata: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _schema_of_kind(kind.item, {})}
     if kind.base is dict and kind.item is not None:
         return {"type": "object", "additionalProperties": _schema_of_kind(kind.item, {})}
-    names = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
     name = names[kind.base]
     schema: dict[str, Any] = {"type": [name, "null"] if kind.optional else name}
     for limit in LIMITS:
@@ -715,4 +717,4 @@ def _plain(value: Any) -> Any:
         return dataclasses.asdict(value)
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Path) else value

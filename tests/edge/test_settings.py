@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import yaml
@@ -55,6 +56,7 @@ class Everything:
     broker: Broker | None = None
     tags: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
+    store: Path = Path("/var/lib/x y")
 
 
 def read_text(text: str, **environment: str) -> Everything:
@@ -78,12 +80,13 @@ def test_values_take_the_type_of_their_field() -> None:
         "rule: {hop_s: 2, needed: 4, smooth: on}\n"
         "sources: [{name: on, device: 12}, {name: 'null'}]\n"
         "broker: {host: a.example, port: 8883, password: 0123}\n"
-        "tags: [a, b]\nheaders: {X-Token: 'yes'}\n"
+        "tags: [a, b]\nheaders: {X-Token: 'yes'}\nstore: 7\n"
     )
     assert settings.rule == Rule(hop_s=2.0, needed=4, smooth=True)
     assert isinstance(settings.rule.hop_s, float)
     assert settings.sources == (Microphone("on", "12"), Microphone("null"))
     assert settings.broker == Broker("a.example", 8883, "0123")
+    assert settings.store == Path("7")
     assert settings.tags == ("a", "b")
     assert settings.headers == {"X-Token": "yes"}
 
