@@ -24,12 +24,17 @@ FAILED, INTERRUPTED = 2, 130
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its line of help, its module, and the two functions there."""
+    """A command: its line of help, its module, and the two functions there.
+
+    Attributes:
+        brings_parsers: `add_arguments` takes all subparsers and adds those of the module itself.
+    """
 
     help: str
     module: str
     add_arguments: str = "add_arguments"
     main: str = "main"
+    brings_parsers: bool = False
 
     def load(self) -> ModuleType:
         """Import its module."""
@@ -48,7 +53,10 @@ COMMANDS = {
         "explain",
     ),
     "benchmark": Command("measure speed, memory and load on this device", "edge.benchmark"),
-    "model": Command("install, prove, switch and roll back models", "edge.updates.cli"),
+    "model": Command("install, choose and push models", "edge.model_command", brings_parsers=True),
+    "fleet": Command(
+        "what the devices say of their models", "edge.model_command", brings_parsers=True
+    ),
 }
 
 
@@ -86,10 +94,15 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="earwitness", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"earwitness {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    asked = COMMANDS.get(chosen or "")
     for name, command in COMMANDS.items():
+        if asked is not None and asked.brings_parsers and command.module == asked.module:
+            continue
         subparser = commands.add_parser(name, help=command.help, description=command.help)
-        if name == chosen:
+        if command is asked:
             getattr(command.load(), command.add_arguments)(subparser)
+    if asked is not None and asked.brings_parsers:
+        getattr(asked.load(), asked.add_arguments)(commands)
     return parser
 
 

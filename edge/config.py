@@ -19,7 +19,7 @@ from edge.alerts.settings import MetricsSettings, MqttSettings, WebhookSettings
 from edge.alerts.spool import SpoolSettings
 from edge.audio.health import HealthSettings
 from edge.audio.settings import SourceSettings
-from edge.bundle import DEFAULT_BUNDLE, VARIANTS, Manifest
+from edge.bundle import VARIANTS, Manifest
 from edge.clips import ClipSettings
 from edge.decision import DecisionRule, DecisionSettings
 from edge.detector import DetectorSettings
@@ -38,6 +38,8 @@ Any key can be overridden by a variable, sections and keys joined by two undersc
   EARWITNESS_DETECTION__HOP_S=0.5   EARWITNESS_SOURCES__0__DEVICE="USB Audio"
 Made by:                    earwitness config example"""
 
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+SYSTEM_CONFIG = Path("/etc/earwitness/earwitness.yaml")
 MAX_FILE_BYTES = 2**20
 
 
@@ -47,7 +49,11 @@ class ModelSettings:
 
     bundle: str | None = field(
         default=None,
-        metadata={"unit": "path", "doc": "folder of a model bundle; null = the one that ships"},
+        metadata={
+            "unit": "path",
+            "doc": "folder of a model bundle; null = the one that `earwitness model` installed, "
+            "else the one that ships",
+        },
     )
     variant: str | None = field(
         default=None,
@@ -57,11 +63,6 @@ class ModelSettings:
         default=1,
         metadata={"doc": "threads that one inference may use", "minimum": 1, "maximum": 64},
     )
-
-    @property
-    def path(self) -> Path:
-        """The bundle's folder."""
-        return DEFAULT_BUNDLE if self.bundle is None else Path(self.bundle)
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,21 @@ class Config:
                 f"The section detection does not fit the model {manifest.name} "
                 f"{manifest.version}: {error}."
             ) from error
+
+
+def windows_sentence(settings: DetectorSettings) -> str:
+    """How audio is cut, in words."""
+    rate_hz = settings.front_end.sample_rate_hz
+    return (
+        f"Judges {settings.window_samples / rate_hz:g} s of audio every "
+        f"{settings.hop_samples / rate_hz:g} s, where there is speech."
+    )
+
+
+def default_path(environment: Mapping[str, str]) -> Path | None:
+    """The file that $EARWITNESS_CONFIG names, if it names one."""
+    named = environment.get(CONFIG_VARIABLE)
+    return Path(named) if named else None
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge import settings
 from edge.bundle import read_manifest
-from edge.config import HEADER, TITLE, Config, load
+from edge.config import HEADER, TITLE, Config, load, windows_sentence
 
 HELP = "check a configuration, print an example or its schema"
 EXPLAIN_HELP = "say in a sentence when this configuration alerts"
@@ -43,16 +43,13 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def explain(args: argparse.Namespace) -> int:
     """Print the effective rule; the exit status."""
+    from edge.models import bundle_path
+
     config = load(args.config)
-    folder = Path(args.model) if args.model else config.model.path
-    manifest = read_manifest(folder)
+    manifest = read_manifest(Path(args.model) if args.model else bundle_path(config))
     detector = config.detector_settings(manifest)
-    rate = detector.front_end.sample_rate_hz
     sources = ", ".join(source.name for source in config.sources)
     print(f"Model {manifest.name} {manifest.version}. Sources: {sources}.")
-    print(
-        f"Judges {detector.window_samples / rate:g} s of audio every "
-        f"{detector.hop_samples / rate:g} s, where there is speech."
-    )
+    print(windows_sentence(detector))
     print(detector.rule.sentence())
     return 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from edge.audio.block import AudioBlock, SourceEvent
+from edge.audio.block import SAMPLE_RATE_HZ, AudioBlock, SourceEvent
 from edge.audio.supervisor import EventGate
 from edge.detector import (
     HEALTHY,
@@ -82,37 +82,40 @@ class Ear:
 
     Args:
         name: of the source.
-        sample_rate_hz: of its blocks.
         judge: what judges its windows.
         clocks: see Clocks.
         new_id: gives an id that no record has had.
         on_stage: see Detector.
+        on_outcome: told what each window was like, for a model on trial.
+        rival: what judges the same windows too, for comparison.
+        earlier_windows: where the count of windows goes on.
     """
 
     def __init__(
         self,
         name: str,
-        sample_rate_hz: int,
         judge: Judge,
         clocks: Clocks,
         new_id: Callable[[], str],
         on_stage: Callable[[str], None] = lambda stage: None,
+        on_outcome: Callable[[WindowOutcome], None] = lambda outcome: None,
+        rival: Judge | None = None,
+        earlier_windows: int = 0,
     ) -> None:
         self.name = name
-        self._rate_hz = sample_rate_hz
         self._judge = judge
         self._clocks = clocks
         self._new_id = new_id
         self._on_stage = on_stage
+        self._on_outcome = on_outcome
         self._detector = judge.detector(on_stage)
-        self._rival: Detector | None = None
-        self._earlier_windows = 0  # judged by detectors that were replaced
+        self._rival = _follower(rival, self._detector)
+        self._earlier_windows = earlier_windows  # judged by detectors that were replaced
         self._last_window: Record | None = None
         self._alert = ""  # id of the alert that stands
         self._health = HEALTHY
         self._gate = EventGate(name, HEALTH_EVENT_INTERVAL_S)
         self.frames = 0
-        self.outcomes: list[WindowOutcome] = []
 
     @property
     def windows(self) -> int:
@@ -133,7 +136,7 @@ class Ear:
         for result in results:
             heard_s = self._heard_s(block, result, started_s)
             latency_s = self._clocks.steady_s() - heard_s
-            self._note_outcome(result, rivals.get(result.end), latency_s)
+            self._on_outcome(_outcome(result, rivals.get(result.end), latency_s))
             records += self._records(result, heard_s, latency_s)
         return records + self._events([])
 
@@ -179,25 +182,13 @@ class Ear:
         """When the window's last sample was heard; for a recording, when it was read."""
         if block.captured_s is None:
             return started_s
-        return block.captured_s + (result.end - block.start) / self._rate_hz
-
-    def _note_outcome(
-        self, result: WindowResult, rival: WindowResult | None, latency_s: float
-    ) -> None:
-        self.outcomes.append(
-            WindowOutcome(
-                latency_s,
-                finite=result.health != MODEL_FAULT,
-                spoof=_spoof(result),
-                previous_spoof=_spoof(rival) if rival else None,
-            )
-        )
+        return block.captured_s + (result.end - block.start) / SAMPLE_RATE_HZ
 
     def _records(self, result: WindowResult, heard_s: float, latency_s: float) -> list[Record]:
         window = window_record(
             replace(result, index=result.index + self._earlier_windows),
             source=self.name,
-            sample_rate_hz=self._rate_hz,
+            sample_rate_hz=SAMPLE_RATE_HZ,
             time=self._clocks.time_of(heard_s),
             model=self._judge.model,
             latency_ms=1000 * latency_s,
@@ -232,14 +223,23 @@ class Ear:
         now_s = self._clocks.steady_s()
         passed = [told for event in events for told in self._gate.offer(event, now_s)]
         told = passed if events else self._gate.due(now_s)
-        return [source_event_record(e, self._rate_hz, self._clocks.now()) for e in told]
+        return [source_event_record(e, self._clocks.now()) for e in told]
 
 
-def source_event_record(event: SourceEvent, sample_rate_hz: int, now: datetime) -> Record:
+def source_event_record(event: SourceEvent, now: datetime) -> Record:
     """What happened to a source, as the sinks carry it."""
-    facts = {"count": event.count, "lost_s": event.lost_samples / sample_rate_hz}
+    facts = {"count": event.count, "lost_s": event.lost_samples / SAMPLE_RATE_HZ}
     message = event.message[:1].upper() + event.message[1:] + "."
     return event_record(event.source, event.kind, message, now, **facts)
+
+
+def _outcome(result: WindowResult, rival: WindowResult | None, latency_s: float) -> WindowOutcome:
+    return WindowOutcome(
+        latency_s,
+        finite=result.health != MODEL_FAULT,
+        spoof=_spoof(result),
+        previous_spoof=_spoof(rival) if rival else None,
+    )
 
 
 def _spoof(result: WindowResult) -> bool | None:

@@ -180,11 +180,13 @@ class Style:
         colour: ANSI colours.
         blocks: characters beyond ASCII.
         sources: name the source in each line, because there are several.
+        positions: show the place in the recording and not the time of day.
     """
 
     colour: bool = False
     blocks: bool = False
     sources: bool = False
+    positions: bool = False
 
     def paint(self, text: str, code: str) -> str:
         """Text in a colour, where there are colours."""
@@ -226,15 +228,34 @@ def _alert_text(record: Mapping[str, Any], style: Style) -> str:
 
 
 def _event_text(record: Mapping[str, Any], style: Style) -> str:
-    told = style.paint(f"{record['kind']}: {record['message']}", YELLOW)
-    return f"{_head(record, style)}  {told}"
+    if record["kind"] == "started":
+        return _started_text(record, style)
+    told = style.paint(f"{record['source']}: {record['kind']}: {record['message']}", YELLOW)
+    return f"{_time(record, style)}  {told}"
+
+
+def _started_text(record: Mapping[str, Any], style: Style) -> str:
+    facts = {
+        "model": record["model"],
+        "sources": ", ".join(record["sources"]),
+        "windows": record["windows"],
+        "rule": record["rule"],
+    }
+    lines = (f"  {style.paint(f'{name:<9}', DIM)}{fact}" for name, fact in facts.items())
+    return "\n".join([style.paint(f"earwitness {record['version']}", BOLD), *lines])
 
 
 def _head(record: Mapping[str, Any], style: Style) -> str:
-    """Time of day, and the source where there are several; an event always names its part."""
+    """When, and the source where there are several."""
+    time = _time(record, style)
+    return f"{time}  {record['source']}" if style.sources else time
+
+
+def _time(record: Mapping[str, Any], style: Style) -> str:
+    if style.positions and "end_s" in record:
+        return f"{record['start_s']:6.1f} -{record['end_s']:6.1f} s"
     time = str(record["time"])[11:19]
-    named = style.sources or record["type"] == "event"
-    return f"{time}  {record['source']}" if named else time
+    return f"{time:>15}" if style.positions else time
 
 
 def recording_text(record: Mapping[str, Any], style: Style = Style()) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from edge.audio.block import SAMPLE_RATE_HZ
 from edge.audio.files import FileSource
 from edge.bundle import ModelBundle
-from edge.config import Config, load
-from edge.detector import Detector, judge_recording
+from edge.config import Config, default_path, load
+from edge.detector import judge_recording
 from edge.errors import AudioError, EdgeError
-from edge.inference import open_scorer
+from edge.models import bundle_path, open_judge
 from edge.report import Record, Style, json_line, recording_record, recording_text
 from edge.terminal import clear_line, style_of, with_progress
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Judge and print; the exit status."""
-    config = load(args.config)
+    config = load(args.config or default_path(os.environ))
     if args.model:
         config = replace(config, model=replace(config.model, bundle=args.model))
     scorer = RecordingScorer(config)
@@ -68,18 +69,16 @@ class RecordingScorer:
     """
 
     def __init__(self, config: Config) -> None:
-        bundle = ModelBundle.load(config.model.path, config.model.variant)
-        self.settings = config.detector_settings(bundle.manifest)
-        self._scorer = open_scorer(bundle, config.model.threads)
+        bundle = ModelBundle.load(bundle_path(config), config.model.variant)
+        self._judge = open_judge(config, bundle)
 
     def record(self, path: Path) -> Record:
         """The result for one file: its verdict, or why it cannot be read."""
-        detector = Detector(self.settings, self._scorer.score)
         try:
-            result = judge_recording(detector, FileSource(path).blocks())
+            result = judge_recording(self._judge.detector(), FileSource(path).blocks())
         except AudioError as error:
             return {"file": str(path), "error": _without_name(str(error), path)}
-        return recording_record(str(path), result, self.settings.front_end.sample_rate_hz)
+        return recording_record(str(path), result, SAMPLE_RATE_HZ)
 
 
 def _without_name(message: str, path: Path) -> str:

@@ -1,8 +1,8 @@
 """Settings: frozen dataclasses read from YAML, with every error at once and each by its line. Pure.
 
 A settings class is a frozen dataclass, one per concern. A field's annotation says its type (bool,
-int, float, str, Path, another settings class, `tuple[X, ...]`, `dict[str, str]`, any of them `| None`)
-and its metadata says the rest:
+int, float, str, Path, another settings class, `tuple[X, ...]`, `dict[str, str]`, or any of them
+`| None`), and its metadata says the rest:
 
     doc               one line for the shipped example
     unit              "s", "Hz", ...
