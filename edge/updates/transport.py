@@ -112,7 +112,7 @@ class HttpFetcher(FetcherInterface):
                 headers=headers,
                 preload_content=False,
                 decode_content=False,
-                retries=urllib3.Retry(total=REDIRECTS, redirect=REDIRECTS, connect=1, read=1),
+                retries=urllib3.Retry(REDIRECTS, connect=0, read=0, status=0, other=0),
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
             )
         except urllib3.exceptions.HTTPError as error:
@@ -162,7 +162,8 @@ class HttpFetcher(FetcherInterface):
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         try:
-            while chunk := response.read(CHUNK_BYTES):
+            # read1, because read waits for a whole chunk from a server that drips.
+            while chunk := response.read1(CHUNK_BYTES, decode_content=False):
                 if self._monotonic_s() > self._ends_s:
                     raise SlowRetrievalError("the server takes too long")
                 yield chunk

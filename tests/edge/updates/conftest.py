@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # The tests are no packages, so what they share is loaded by its path, once.
-for _name in ("bundles", "world"):
+for _name in ("bundles", "world", "services"):
     _spec = importlib.util.spec_from_file_location(
         f"updates_{_name}", Path(__file__).parent / f"{_name}.py"
     )
