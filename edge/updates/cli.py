@@ -12,52 +12,24 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import BundleError, UpdateError
 from edge.updates.settings import DEFAULT_STORE, UpdateSettings
 from edge.updates.store import ReleaseStore
 
+if TYPE_CHECKING:
+    from edge.config import Config
+
 PASSWORD_VARIABLE = "EARWITNESS_MQTT_PASSWORD"
-STORE_VARIABLE = "EARWITNESS_UPDATES_STORE"
 HOUR_S = 3600
 
 
-def add_arguments(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add `model` and `fleet` to the commands of `earwitness`.
-
-    Every parsed command carries `run_updates`, which `main` calls.
-    """
-    _add_model(commands.add_parser("model", help="install, choose and push models"))
-    _add_fleet(commands.add_parser("fleet", help="what the devices say of their models"))
-
-
-def main(args: argparse.Namespace, settings: UpdateSettings | None = None) -> int:
-    """Run a parsed command; the exit status.
-
-    Args:
-        args: what the parser of `add_arguments` gave.
-        settings: from the configuration; options on the command line go before them.
-
-    Raises:
-        EdgeError: with a sentence for people.
-    """
-    settings = settings or UpdateSettings()
-    chosen = {
-        name: value
-        for name in ("store", "url", "device_id")
-        if (value := getattr(args, name, None)) is not None
-    }
-    run: Callable[[argparse.Namespace, UpdateSettings], int] = args.run_updates
-    return run(args, replace(settings, **chosen))
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `earwitness model`. Every parsed command carries `run_updates` for `main`."""
+    parser.add_argument("--config", type=Path, help="the daemon's configuration file")
     parser.add_argument(
-        "--store",
-        type=Path,
-        default=os.environ.get(STORE_VARIABLE) and Path(os.environ[STORE_VARIABLE]),
-        help=f"folder of the installed models (default: as configured, else {DEFAULT_STORE})",
+        "--store", help=f"folder of the models (else as configured: {DEFAULT_STORE})"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -94,7 +66,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     sub.add_argument("--replace", action="store_true", help="give up the root pinned so far")
 
 
-def _add_fleet(parser: argparse.ArgumentParser) -> None:
+def add_fleet_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `earwitness fleet`, likewise."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     text = "a table of all devices, read from the MQTT broker"
     sub = commands.add_parser("status", help=text, description=text)
@@ -107,32 +80,66 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print a JSON array")
 
 
+def main(args: argparse.Namespace) -> int:
+    """Run a parsed command; the exit status.
+
+    Raises:
+        EdgeError: with a sentence for people.
+    """
+    run: Callable[[argparse.Namespace], int] = args.run_updates
+    return run(args)
+
+
+def _configuration(args: argparse.Namespace) -> Config:
+    """The daemon's configuration, with what the command line says instead."""
+    from edge import config
+
+    configured = config.load(args.config)
+    chosen = {
+        name: value
+        for name in ("store", "url", "device_id")
+        if (value := getattr(args, name, None)) is not None
+    }
+    return replace(configured, updates=replace(configured.updates, **chosen))
+
+
+def _settings(args: argparse.Namespace) -> UpdateSettings:
+    settings: UpdateSettings = _configuration(args).updates
+    return settings
+
+
 def _print(args: argparse.Namespace, document: Any, text: str) -> None:
     print(json.dumps(document) if args.json else text)
 
 
-def _install(args: argparse.Namespace, settings: UpdateSettings) -> int:
-    return _do_install(args, settings, args.source, by_hand=True, forgive=args.forgive)
+def _install(args: argparse.Namespace) -> int:
+    return _do_install(args, args.source, by_hand=True, forgive=args.forgive)
 
 
-def _pull(args: argparse.Namespace, settings: UpdateSettings) -> int:
-    if settings.url is None:
+def _pull(args: argparse.Namespace) -> int:
+    url = _settings(args).url
+    if url is None:
         raise UpdateError("No repository is configured to pull from; set updates.url or --url.")
-    return _do_install(args, settings, settings.url, by_hand=False, forgive=False)
+    return _do_install(args, url, by_hand=False, forgive=False)
 
 
-def _do_install(
-    args: argparse.Namespace, settings: UpdateSettings, source: str, *, by_hand: bool, forgive: bool
-) -> int:
+def _do_install(args: argparse.Namespace, source: str, *, by_hand: bool, forgive: bool) -> int:
     from edge.updates.install import Request, install
 
-    request = Request(source, by_hand=by_hand, forgive=forgive)
+    config = _configuration(args)
+    request = Request(
+        source,
+        by_hand=by_hand,
+        forgive=forgive,
+        variant=config.model.variant,
+        hop_s=config.detection.hop_s,
+    )
     try:
-        outcome = install(request, settings)
+        outcome = install(request, config.updates)
     except UpdateError as error:
         if not args.json:
             raise
-        current = ReleaseStore(settings.store).current()
+        current = ReleaseStore(config.updates.folder).current()
         print(json.dumps({"ok": False, "release": current, "message": str(error)}))
         return 1
     answer = {"ok": True, "release": outcome.release, "message": outcome.message}
@@ -140,7 +147,7 @@ def _do_install(
     return 0
 
 
-def _push(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _push(args: argparse.Namespace) -> int:
     from edge.updates.archive import newest_files, pack
     from edge.updates.fleet import table
     from edge.updates.push import PushSettings, push
@@ -161,10 +168,10 @@ def _push(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 
-def _list(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _list(args: argparse.Namespace) -> int:
     from edge.updates.fleet import table
 
-    store = ReleaseStore(settings.store)
+    store = ReleaseStore(_settings(args).folder)
     current, previous, state = store.current(), store.previous(), store.state()
     pending = store.pending()
     rows = []
@@ -182,24 +189,24 @@ def _list(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 0
 
 
-def _use(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _use(args: argparse.Namespace) -> int:
     from edge.updates.choice import use
 
-    message = use(settings, args.version, time.time())
+    message = use(_settings(args), args.version, time.time())
     _print(args, {"ok": True, "message": message}, message)
     return 0
 
 
-def _rollback(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _rollback(args: argparse.Namespace) -> int:
     from edge.updates.choice import roll_back
 
-    message = roll_back(settings, args.reason, time.time())
+    message = roll_back(_settings(args), args.reason, time.time())
     _print(args, {"ok": True, "message": message}, message)
     return 0
 
 
-def _verify(args: argparse.Namespace, settings: UpdateSettings) -> int:
-    store = ReleaseStore(settings.store)
+def _verify(args: argparse.Namespace) -> int:
+    store = ReleaseStore(_settings(args).folder)
     names = [store.find(args.version)] if args.version else store.releases()
     damaged = {}
     for name in names:
@@ -213,10 +220,10 @@ def _verify(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 1 if damaged else 0
 
 
-def _status(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _status(args: argparse.Namespace) -> int:
     from edge.updates.choice import status
 
-    document = status(settings)
+    document = status(_settings(args))
     lines = []
     for key, value in document.items():
         if key == "quarantine":
@@ -231,11 +238,11 @@ def _status(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 0
 
 
-def _trust(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _trust(args: argparse.Namespace) -> int:
     from edge.updates.client import describe_root
     from edge.updates.install import pin_root, pinned_root
 
-    store = ReleaseStore(settings.store)
+    store = ReleaseStore(_settings(args).folder)
     if args.root is None:
         text = describe_root(pinned_root(store))
     else:
@@ -251,7 +258,7 @@ def _read(source: str) -> bytes:
         raise UpdateError(f"{source} cannot be read ({error.strerror}).") from None
 
 
-def _fleet_status(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _fleet_status(args: argparse.Namespace) -> int:
     from edge.updates.fleet import Broker, read_fleet, table
 
     host, _, port = args.broker.partition(":")

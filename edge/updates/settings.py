@@ -8,16 +8,16 @@ from pathlib import Path
 from edge.updates.health import TrialSettings
 from edge.updates.proof import ProofSettings
 
-DEFAULT_STORE = Path("/var/lib/earwitness/models")
+DEFAULT_STORE = "/var/lib/earwitness/models"
 
 
 @dataclass(frozen=True)
 class UpdateSettings:
     """Where models come from and where they are kept."""
 
-    store: Path = field(
+    store: str = field(
         default=DEFAULT_STORE,
-        metadata={"doc": "folder of the installed models and of what is trusted"},
+        metadata={"unit": "path", "doc": "folder of installed models and of what is trusted"},
     )
     url: str | None = field(
         default=None,
@@ -50,5 +50,16 @@ class UpdateSettings:
             "maximum": 86400.0,
         },
     )
-    proof: ProofSettings = ProofSettings()
-    trial: TrialSettings = TrialSettings()
+    proof: ProofSettings = field(
+        default=ProofSettings(),
+        metadata={"doc": "What a model must show on this device before it becomes current"},
+    )
+    trial: TrialSettings = field(
+        default=TrialSettings(),
+        metadata={"doc": "What a model must show in the running daemon before it is kept"},
+    )
+
+    @property
+    def folder(self) -> Path:
+        """`store` as a path."""
+        return Path(self.store)

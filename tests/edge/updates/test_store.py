@@ -142,9 +142,12 @@ def test_a_link_to_anywhere_else_names_nothing(store, target):
 
 
 def test_two_installations_at_once_are_refused(store):
-    with store.installing(), pytest.raises(UpdateError, match="Another installation"):
-        with store.installing():
-            pass
+    with (
+        store.installing(),
+        pytest.raises(UpdateError, match="Another installation"),
+        store.installing(),
+    ):
+        pass
 
 
 def test_a_damaged_state_file_is_named(store):
@@ -236,7 +239,7 @@ def fill_disk_during_installs(world, disk: Path, count: int, seed: int) -> None:
     """Install with a random amount of room left, from none to a little too much."""
     from dataclasses import replace
 
-    world.settings = replace(world.settings, store=disk / "store")
+    world.settings = replace(world.settings, store=str(disk / "store"))
     shutil.copytree(world.store.root, disk / "store", symlinks=True)
     world.store = ReleaseStore(disk / "store")
     world.publish("1.0.0")
@@ -263,8 +266,10 @@ def fill_disk_during_installs(world, disk: Path, count: int, seed: int) -> None:
         found[assert_whole(world, old, new)] += 1
         (disk / "filler").unlink()
         assert world.install().release == new
-    print(f"{count} installs on a full disk: {found[old]} kept the old model, {found[new]} took the "
-          "new one")
+    print(
+        f"{count} installs on a full disk: {found[old]} kept the old model, {found[new]} took the "
+        "new one"
+    )
     assert found[old] > 0 and found[new] > 0
 
 
