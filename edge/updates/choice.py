@@ -20,7 +20,7 @@ def use(settings: UpdateSettings, version: str, now_s: float) -> str:
         UpdateError: it is not installed.
         BundleError: it is damaged.
     """
-    store = ReleaseStore(settings.folder)
+    store = ReleaseStore(settings.store)
     if version == "latest":
         store.hold(False)
         return "Updates go on with the next pull."
@@ -38,7 +38,7 @@ def roll_back(settings: UpdateSettings, reason: str, now_s: float) -> str:
     Raises:
         UpdateError: nothing is installed.
     """
-    store = ReleaseStore(settings.folder)
+    store = ReleaseStore(settings.store)
     left = store.current()
     if left is None:
         raise UpdateError("Nothing is installed; the built-in model is in use already.")
@@ -50,12 +50,12 @@ def device_id(settings: UpdateSettings) -> str:
     """Name of this device: the configured one, or a random one that is kept."""
     if settings.device_id:
         return settings.device_id
-    path = settings.folder / DEVICE_ID_FILE
+    path = settings.store / DEVICE_ID_FILE
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         name = os.urandom(8).hex()
-        durable.make_folder(settings.folder)
+        durable.make_folder(settings.store)
         durable.write_file(path, f"{name}\n".encode())
         return name
 
@@ -67,7 +67,7 @@ def status(settings: UpdateSettings) -> dict[str, Any]:
     "on trial", "built-in"), `starts` on trial, `previous`, `held`, `quarantine` (release: reason),
     `error` and `error_at_s` (the last failure, or None).
     """
-    store = ReleaseStore(settings.folder)
+    store = ReleaseStore(settings.store)
     current, state = store.current(), store.state()
     pending = state.pending if state.pending and state.pending.release == current else None
     health = "built-in" if current is None else "on trial" if pending else "proven"

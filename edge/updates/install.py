@@ -80,7 +80,7 @@ def install(
     Raises:
         UpdateError: the source cannot be read or must not be believed, or the model fails.
     """
-    store = ReleaseStore(settings.folder)
+    store = ReleaseStore(settings.store)
     with store.installing():
         try:
             return _install(store, request, settings, clock_s, prove_bundle, stdin)

@@ -8,14 +8,14 @@ from pathlib import Path
 from edge.updates.health import TrialSettings
 from edge.updates.proof import ProofSettings
 
-DEFAULT_STORE = "/var/lib/earwitness/models"
+DEFAULT_STORE = Path("/var/lib/earwitness/models")
 
 
 @dataclass(frozen=True)
 class UpdateSettings:
     """Where models come from and where they are kept."""
 
-    store: str = field(
+    store: Path = field(
         default=DEFAULT_STORE,
         metadata={"unit": "path", "doc": "folder of installed models and of what is trusted"},
     )
@@ -58,8 +58,3 @@ class UpdateSettings:
         default=TrialSettings(),
         metadata={"doc": "What a model must show in the running daemon before it is kept"},
     )
-
-    @property
-    def folder(self) -> Path:
-        """`store` as a path."""
-        return Path(self.store)

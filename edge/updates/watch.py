@@ -2,7 +2,7 @@
 
 How a daemon uses it, between two windows and never inside one:
 
-    watch = ModelWatch(ReleaseStore(settings.folder), settings.trial)
+    watch = ModelWatch(ReleaseStore(settings.store), settings.trial)
     choice = watch.take()                  # at start, and whenever `changed()` is true
     ... load choice.bundle; while choice.reference is not None, a second Detector with
         choice.reference is fed the same blocks; the new Detector `take_over`s the old one ...

@@ -239,7 +239,7 @@ def fill_disk_during_installs(world, disk: Path, count: int, seed: int) -> None:
     """Install with a random amount of room left, from none to a little too much."""
     from dataclasses import replace
 
-    world.settings = replace(world.settings, store=str(disk / "store"))
+    world.settings = replace(world.settings, store=disk / "store")
     shutil.copytree(world.store.root, disk / "store", symlinks=True)
     world.store = ReleaseStore(disk / "store")
     world.publish("1.0.0")

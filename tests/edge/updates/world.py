@@ -28,8 +28,8 @@ class World:
         self.folder = folder
         self.repo_folder = folder / "repo"
         self.keys = folder / "keys"
-        self.settings = UpdateSettings(store=str(folder / "store"), device_id="device-1")
-        self.store = ReleaseStore(self.settings.folder)
+        self.settings = UpdateSettings(store=folder / "store", device_id="device-1")
+        self.store = ReleaseStore(self.settings.store)
         self.repo().init(plan)
         pin_root(self.store, (self.repo_folder / "root.json").read_bytes())
 
