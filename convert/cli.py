@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("run", type=Path, help="folder of a finished run")
     bundle.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     bundle.add_argument("--name", default="lcnn", help="name of the model (default %(default)s)")
-    bundle.add_argument("--version", default="0.1.0", help="MAJOR.MINOR.PATCH (default %(default)s)")
+    bundle.add_argument("--version", default="0.1.0", help="MAJOR.MINOR.PATCH (%(default)s)")
     bundle.add_argument(
         "--variants",
         nargs="+",

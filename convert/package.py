@@ -1,4 +1,4 @@
-"""Writing a bundle: everything that a device needs, checked by the code that the device checks with.
+"""Writing a bundle: everything that a device needs, checked as the device will check it.
 
 Nothing appears under the target's name until all of it is written, synced and loads.
 """

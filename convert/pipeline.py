@@ -26,7 +26,7 @@ from convert.package import (
     write_bundle,
 )
 from convert.parity import GATES, Gate, Parity, compare, parity_table
-from convert.quantise import convert_model
+from convert.quantise import convert_model, start_tensorflow
 from convert.run import TrainedRun, load_corpus, read_run, representative_windows
 from convert.runtimes import score_elsewhere
 from convert.scoring import Progress, score_windows, tflite_scorer
@@ -93,6 +93,7 @@ def convert_run(
     _check(request)
     run = read_run(request.run)
     corpus = load_corpus(run, request.corpora)
+    start_tensorflow()
     model = load_model(request.run)
     say(f"representative windows: {request.representative} of training audio")
     windows = representative_windows(run, corpus, request.representative, progress)
@@ -332,6 +333,7 @@ def check_bundle(
     }
     gates = gates_with(max_eer_shift)
     corpus = load_corpus(run, corpora)
+    start_tensorflow()
     results = measure_parity(run, corpus, load_model(run_folder), scorers, gates, progress, cache)
     say(parity_table(results, gates))
     refuse_failures(results)
