@@ -35,7 +35,8 @@ def golden_clip(seconds: float, sample_rate_hz: int) -> Float32:
     envelope = np.clip(np.sin(np.pi * time_s / SYLLABLE_S) ** 2 * 1.3 - 0.15, 0, 1)
     voiced = _through_formants(source * envelope, sample_rate_hz)
     noise = NOISE_LEVEL * rng.standard_normal(count)
-    return (PEAK * (1 - 5 * NOISE_LEVEL) * voiced / np.abs(voiced).max() + noise).astype(np.float32)
+    loudest = PEAK * (1 - 5 * NOISE_LEVEL) / np.abs(voiced).max()
+    return np.asarray(loudest * voiced + noise, np.float32)
 
 
 def _glottal_source(time_s: Float64, sample_rate_hz: int, rng: np.random.Generator) -> Float64:
