@@ -46,8 +46,7 @@ def _glottal_source(time_s: Float64, sample_rate_hz: int, rng: np.random.Generat
     phase = np.cumsum((pitch_hz + drift) / sample_rate_hz)
     pulses = np.diff(np.floor(phase), prepend=0.0)
     breath = 0.02 * rng.standard_normal(len(time_s))
-    filtered: Float64 = scipy.signal.lfilter([1.0], [1.0, -0.95], pulses + breath)
-    return filtered
+    return np.asarray(scipy.signal.lfilter([1.0], [1.0, -0.95], pulses + breath), np.float64)
 
 
 def _through_formants(source: Float64, sample_rate_hz: int) -> Float64:
