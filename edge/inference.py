@@ -117,6 +117,20 @@ class Scorer:
         return _dequantise(output.reshape(-1)[0], self._output)
 
 
+    def describe(self) -> tuple[list[dict[str, Any]], dict[int, list[int]]]:
+        """What the network consists of, for the benchmark.
+
+        Returns:
+            The runtime's own list of operations (delegates last), and tensors' shapes by index;
+            both empty where the runtime does not tell.
+        """
+        if not hasattr(self._interpreter, "_get_ops_details"):
+            return [], {}
+        tensors = self._interpreter.get_tensor_details()
+        shapes = {int(t["index"]): [int(size) for size in t["shape"]] for t in tensors}
+        return list(self._interpreter._get_ops_details()), shapes
+
+
 def _quantise(values: Any, detail: dict[str, Any]) -> Any:
     """Float to the tensor's own type: rounded to nearest and saturated (TFLite's int8 spec)."""
     if detail["dtype"] == np.float32:
