@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import io
 import math
 from dataclasses import dataclass
 from types import ModuleType
@@ -13,7 +14,8 @@ import numpy as np
 
 from edge.bundle import ModelBundle
 from edge.errors import BundleError, EdgeError
-from edge.features import Float32
+from edge.features import Float32, log_mel
+from edge.windows import fit_window
 
 # LiteRT first: it hands int8 operations to XNNPACK, which tflite-runtime 2.14 does not.
 RUNTIMES = (
@@ -84,15 +86,20 @@ class Scorer:
         shape = list(inputs[0]["shape"]) if len(inputs) == 1 else []
         if len(shape) != 4 or shape[0] != 1 or shape[3] != 1:
             raise BundleError(
-                f"The network takes {[list(i['shape']) for i in inputs]}, not one input of shape "
+                f"The network takes {_shapes(inputs)}, not one input of shape "
                 "(1, frames, bands, 1)."
             )
         if len(outputs) != 1 or int(np.prod(outputs[0]["shape"])) != 1:
             raise BundleError(
-                f"The network gives {[list(o['shape']) for o in outputs]}, not a single score."
+                f"The network gives {_shapes(outputs)}, not a single score."
             )
         self.frames, self.bands = int(shape[1]), int(shape[2])
         self._input, self._output = inputs[0], outputs[0]
+
+    @property
+    def output_step(self) -> float:
+        """The least by which two scores differ; 0 when the output is a float."""
+        return 0.0 if self._output["dtype"] == np.float32 else float(self._output["quantization"][0])
 
     def score(self, features: Float32) -> float:
         """Logit that the window is a spoof; higher = more likely.
@@ -116,7 +123,6 @@ class Scorer:
         output = self._interpreter.get_tensor(self._output["index"])
         return _dequantise(output.reshape(-1)[0], self._output)
 
-
     def describe(self) -> tuple[list[dict[str, Any]], dict[int, list[int]]]:
         """What the network consists of, for the benchmark.
 
@@ -129,6 +135,10 @@ class Scorer:
         tensors = self._interpreter.get_tensor_details()
         shapes = {int(t["index"]): [int(size) for size in t["shape"]] for t in tensors}
         return list(self._interpreter._get_ops_details()), shapes
+
+
+def _shapes(details: list[dict[str, Any]]) -> str:
+    return " and ".join(str(tuple(int(n) for n in detail["shape"])) for detail in details)
 
 
 def _quantise(values: Any, detail: dict[str, Any]) -> Any:
@@ -181,3 +191,40 @@ class GoldenResult:
     def passed(self) -> bool:
         """Does this device compute what the bundle's maker computed?"""
         return math.isfinite(self.measured) and abs(self.measured - self.expected) <= self.tolerance
+
+
+def check_golden(bundle: ModelBundle, scorer: Scorer) -> GoldenResult:
+    """Score the bundle's golden clip with this device's code and runtime.
+
+    Raises:
+        BundleError: the clip cannot be used.
+    """
+    manifest = bundle.manifest
+    fitted = fit_window(golden_samples(bundle), manifest.window_samples, manifest.padding)
+    measured = scorer.score(log_mel(fitted, manifest.front_end))
+    entry = bundle.variant_entry
+    return GoldenResult(entry.golden_logit, measured, entry.golden_tolerance)
+
+
+def golden_samples(bundle: ModelBundle) -> Float32:
+    """The golden clip: float32, shape (n,), at the front end's rate.
+
+    Raises:
+        BundleError: it is no audio, is empty, has more than one channel or another rate, or holds
+            samples that are not finite.
+    """
+    import soundfile
+
+    name = bundle.golden_path
+    try:
+        samples, rate_hz = soundfile.read(io.BytesIO(bundle.golden), dtype="float32")
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        raise BundleError(f"The golden clip {name} cannot be read: {error}") from error
+    expected_hz = bundle.manifest.front_end.sample_rate_hz
+    if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
+        raise BundleError(f"The golden clip {name} is not one channel of finite samples.")
+    if rate_hz != expected_hz:
+        raise BundleError(
+            f"The golden clip {name} is sampled at {rate_hz} Hz, the model needs {expected_hz} Hz."
+        )
+    return np.asarray(samples, np.float32)

@@ -1,0 +1,125 @@
+"""Keras to TFLite in four forms. The only module of this package that imports tensorflow."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import ConversionError
+from edge.bundle import VARIANTS
+
+Float32 = NDArray[np.float32]
+Configure = Callable[[Any, Any, Float32], None]
+
+
+def convert_model(model: Any, variant: str, windows: Float32) -> bytes:
+    """A Keras model as a .tflite file.
+
+    Args:
+        model: Keras 3 model of input (frames, bands, 1) and one logit.
+        variant: "float32"; "float16" (weights stored in half precision); "dynamic" (int8 weights,
+            activations quantised on the fly); "int8" (weights, activations, input and output:
+            Jacob et al., CVPR 2018).
+        windows: features that span what the network will meet, float32, shape
+            (windows, frames, bands); only "int8" reads them.
+
+    Returns:
+        The file's bytes; its batch size is 1.
+
+    Raises:
+        ConversionError: TensorFlow cannot express the network in this form.
+    """
+    if variant not in VARIANTS:
+        raise ConversionError(f"there is no variant {variant!r}; choose from {', '.join(VARIANTS)}")
+    # Before tensorflow is imported: its greetings are not for the person who converts.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(_one_window_at_a_time(model))
+    _CONFIGURE[variant](tf, converter, windows)
+    try:
+        with _quiet():
+            return bytes(converter.convert())
+    except Exception as error:
+        # The converter raises what its stages happen to raise, ConverterError being but one.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConversionError(
+            f"TensorFlow cannot convert this network to {variant}: {reason[0]}; "
+            "leave that variant out or change the layer"
+        ) from error
+
+
+def _one_window_at_a_time(model: Any) -> Any:
+    """The same network with a fixed batch of one: shapes are known, so nothing is left dynamic."""
+    import keras
+
+    inputs = keras.Input(model.input_shape[1:], batch_size=1, name="log_mel")
+    return keras.Model(inputs, model(inputs, training=False))
+
+
+def _float32(tf: Any, converter: Any, windows: Float32) -> None:
+    """Nothing to say: it is what the converter does."""
+
+
+def _float16(tf: Any, converter: Any, windows: Float32) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def _dynamic(tf: Any, converter: Any, windows: Float32) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # From TensorFlow 2.17 on, dense layers would else get a version that tflite-runtime 2.14
+    # does not know (FULLY_CONNECTED 12).
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+
+
+def _int8(tf: Any, converter: Any, windows: Float32) -> None:
+    if not len(windows):
+        raise ConversionError("int8 needs representative windows of training audio; there are none")
+    _dynamic(tf, converter, windows)
+    converter.representative_dataset = lambda: ([window[None, :, :, None]] for window in windows)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+
+
+_CONFIGURE: dict[str, Configure] = {
+    "float32": _float32,
+    "float16": _float16,
+    "dynamic": _dynamic,
+    "int8": _int8,
+}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's notes to its developers off the terminal; errors are raised anyway.
+
+    Some are Python's and some are written by native code straight to the descriptors.
+    """
+    level = logging.getLogger("tensorflow").level
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in kept:
+            os.dup2(nowhere, number)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger("tensorflow").setLevel(level)
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
