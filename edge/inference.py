@@ -132,6 +132,19 @@ class Scorer:
         output = self._interpreter.get_tensor(self._output["index"])
         return _dequantise(output.reshape(-1)[0], self._output)
 
+    def describe(self) -> tuple[list[dict[str, Any]], dict[int, list[int]]]:
+        """What the network consists of, for the benchmark.
+
+        Returns:
+            The runtime's own list of operations (delegates last), and tensors' shapes by index;
+            both empty where the runtime does not tell.
+        """
+        if not hasattr(self._interpreter, "_get_ops_details"):
+            return [], {}
+        tensors = self._interpreter.get_tensor_details()
+        shapes = {int(t["index"]): [int(size) for size in t["shape"]] for t in tensors}
+        return list(self._interpreter._get_ops_details()), shapes
+
 
 def _shapes(details: list[dict[str, Any]]) -> str:
     return " and ".join(str(tuple(int(n) for n in detail["shape"])) for detail in details)
