@@ -109,6 +109,12 @@ class SourceQueue:
         with self._changed:
             return not self._closed and any(not lane.ended or lane.waiting for lane in self._lanes)
 
+    def ended(self, source: str) -> bool:
+        """Whether nothing more comes from a source."""
+        with self._changed:
+            lane = self._lane(source)
+            return lane.ended and not lane.waiting
+
     def waiting_s(self, source: str) -> float:
         """How much audio of a source waits to be fetched, seconds."""
         lane = self._lane(source)
