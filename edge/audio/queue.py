@@ -77,8 +77,9 @@ class SourceQueue:
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._pump, args=(lane,), name=f"audio-{lane.source.name}",
-                             daemon=True)
+            threading.Thread(
+                target=self._pump, args=(lane,), name=f"audio-{lane.source.name}", daemon=True
+            )
             for lane in self._lanes
         ]
 
