@@ -87,7 +87,8 @@ class Scorer:
             outputs = self._interpreter.get_output_details()
         except (ValueError, RuntimeError, TypeError) as error:
             raise BundleError(
-                f"{self.runtime.name} {self.runtime.version} cannot load the network: {error}"
+                f"{self.runtime.name} {self.runtime.version} cannot load the network: "
+                f"{' '.join(str(error).split())}"
             ) from error
         shape = list(inputs[0]["shape"]) if len(inputs) == 1 else []
         if len(shape) != 4 or shape[0] != 1 or shape[3] != 1:
@@ -105,7 +106,9 @@ class Scorer:
     @property
     def output_step(self) -> float:
         """The least by which two scores differ; 0 when the output is a float."""
-        return 0.0 if self._output["dtype"] == np.float32 else float(self._output["quantization"][0])
+        if self._output["dtype"] == np.float32:
+            return 0.0
+        return float(self._output["quantization"][0])
 
     def score(self, features: Float32) -> float:
         """Logit that the window is a spoof; higher = more likely.
@@ -128,6 +131,19 @@ class Scorer:
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._output["index"])
         return _dequantise(output.reshape(-1)[0], self._output)
+
+    def describe(self) -> tuple[list[dict[str, Any]], dict[int, list[int]]]:
+        """What the network consists of, for the benchmark.
+
+        Returns:
+            The runtime's own list of operations (delegates last), and tensors' shapes by index;
+            both empty where the runtime does not tell.
+        """
+        if not hasattr(self._interpreter, "_get_ops_details"):
+            return [], {}
+        tensors = self._interpreter.get_tensor_details()
+        shapes = {int(t["index"]): [int(size) for size in t["shape"]] for t in tensors}
+        return list(self._interpreter._get_ops_details()), shapes
 
 
 def _shapes(details: list[dict[str, Any]]) -> str:
