@@ -40,7 +40,9 @@ def test_help_names_every_command_and_the_exit_states() -> None:
 
 
 def test_help_is_fast_because_it_imports_no_numpy() -> None:
-    script = "import sys; from edge import cli; cli.build_parser(None); print('numpy' in sys.modules)"
+    script = (
+        "import sys; from edge import cli; cli.build_parser(None); print('numpy' in sys.modules)"
+    )
     done = subprocess.run(
         [COMMAND[0], "-c", script], env=clean_environment(), capture_output=True, check=True
     )

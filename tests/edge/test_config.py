@@ -43,7 +43,9 @@ def test_every_number_of_the_example_has_a_unit_or_says_what_it_counts() -> None
     for line in EXAMPLE.splitlines():
         if re.fullmatch(r" *[a-z_]+_(s|hz|ms|mb|dbfs|db|days): .*", line):
             name = line.split(":")[0].strip()
-            assert f"{name}: null" in EXAMPLE or re.search(rf"\[[^\]]+;[^\]]*\]\n *{name}:", EXAMPLE)
+            assert f"{name}: null" in EXAMPLE or re.search(
+                rf"\[[^\]]+;[^\]]*\]\n *{name}:", EXAMPLE
+            )
 
 
 def test_the_example_satisfies_the_schema() -> None:
