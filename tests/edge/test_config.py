@@ -141,7 +141,7 @@ def test_settings_reach_the_detector(bundle: Path) -> None:
 
 def test_a_window_that_the_network_cannot_take_is_told(bundle: Path) -> None:
     config = read(Config, "detection: {window_s: 9}", "test")
-    with pytest.raises(ConfigError, match="does not fit the model tiny 0.0.1"):
+    with pytest.raises(ConfigError, match=r"does not fit the model tiny 0\.0\.1"):
         config.detector_settings(read_manifest(bundle))
 
 

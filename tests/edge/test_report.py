@@ -56,6 +56,12 @@ SILENT = {
     "smoothed": None,
     "verdict": "no-speech",
 }
+    "speech": False,
+    "logit": None,
+    "probability": None,
+    "smoothed": None,
+    "verdict": "no-speech",
+}
 
 
 def test_a_window_record_holds_what_is_promised() -> None:
