@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convert import repo_cli
 from edge.bundle import VARIANTS
 from edge.errors import EdgeError
 
@@ -23,10 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status, 1 after a mistake that a sentence explains."""
     # Said before tensorflow is imported: its greetings are not for the person who converts.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["repo"]:
-        return _repo(given[1:])
-    arguments = _parser().parse_args(given)
+    arguments = _parser().parse_args(argv)
     warnings.showwarning = _show_warning
     try:
         status: int = arguments.command(arguments)
@@ -34,16 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"earwitness-convert: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("earwitness-convert: interrupted; nothing was written", file=sys.stderr)
+        print("earwitness-convert: interrupted", file=sys.stderr)
         return 130
     return status
-
-
-def _repo(argv: list[str]) -> int:
-    """`earwitness-convert repo ...` has a parser of its own, and needs no tensorflow."""
-    from convert.repo_cli import main as repo_main
-
-    return int(repo_main(argv))
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
@@ -61,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("run", type=Path, help="folder of a finished run")
     bundle.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     bundle.add_argument("--name", default="lcnn", help="name of the model (default %(default)s)")
-    bundle.add_argument("--version", default="0.1.0", help="MAJOR.MINOR.PATCH (default %(default)s)")
+    bundle.add_argument("--version", default="0.1.0", help="MAJOR.MINOR.PATCH (%(default)s)")
     bundle.add_argument(
         "--variants",
         nargs="+",
@@ -86,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_shared(parity)
     parity.set_defaults(command=_parity)
 
-    commands.add_parser("repo", help="the signed repository that devices pull models from")
+    repo_cli.add_arguments(commands)
+    parser.set_defaults(command=repo_cli.main)
     return parser
 
 
@@ -119,6 +111,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 
 
 def _corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
+    if not (arguments.manifest or arguments.folder):
+        return ()
+    from convert.quantise import start_tensorflow
+
+    start_tensorflow()  # which training imports, with greetings
     from training.config import CorpusSettings
 
     named = []

@@ -35,7 +35,8 @@ def golden_clip(seconds: float, sample_rate_hz: int) -> Float32:
     envelope = np.clip(np.sin(np.pi * time_s / SYLLABLE_S) ** 2 * 1.3 - 0.15, 0, 1)
     voiced = _through_formants(source * envelope, sample_rate_hz)
     noise = NOISE_LEVEL * rng.standard_normal(count)
-    return (PEAK * (1 - 5 * NOISE_LEVEL) * voiced / np.abs(voiced).max() + noise).astype(np.float32)
+    loudest = PEAK * (1 - 5 * NOISE_LEVEL) / np.abs(voiced).max()
+    return np.asarray(loudest * voiced + noise, np.float32)
 
 
 def _glottal_source(time_s: Float64, sample_rate_hz: int, rng: np.random.Generator) -> Float64:
@@ -45,8 +46,7 @@ def _glottal_source(time_s: Float64, sample_rate_hz: int, rng: np.random.Generat
     phase = np.cumsum((pitch_hz + drift) / sample_rate_hz)
     pulses = np.diff(np.floor(phase), prepend=0.0)
     breath = 0.02 * rng.standard_normal(len(time_s))
-    filtered: Float64 = scipy.signal.lfilter([1.0], [1.0, -0.95], pulses + breath)
-    return filtered
+    return np.asarray(scipy.signal.lfilter([1.0], [1.0, -0.95], pulses + breath), np.float64)
 
 
 def _through_formants(source: Float64, sample_rate_hz: int) -> Float64:

@@ -96,7 +96,11 @@ class Parity:
 
 
 def compare(
-    variant: str, reference: WindowScores, scores: WindowScores, calibration: Calibration, gate: Gate
+    variant: str,
+    reference: WindowScores,
+    scores: WindowScores,
+    calibration: Calibration,
+    gate: Gate,
 ) -> Parity:
     """Hold a variant's scores against the Keras model's on the same windows.
 

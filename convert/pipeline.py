@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from convert.package import (
     write_bundle,
 )
 from convert.parity import GATES, Gate, Parity, compare, parity_table
-from convert.quantise import convert_model
+from convert.quantise import convert_model, start_tensorflow
 from convert.run import TrainedRun, load_corpus, read_run, representative_windows
 from convert.runtimes import score_elsewhere
 from convert.scoring import Progress, score_windows, tflite_scorer
@@ -88,9 +89,10 @@ def convert_run(
     Raises:
         EdgeError: what is wrong, in a sentence; nothing was written then.
     """
+    _check(request)
+    start_tensorflow()
     from training.train import load_model
 
-    _check(request)
     run = read_run(request.run)
     corpus = load_corpus(run, request.corpora)
     model = load_model(request.run)
@@ -107,7 +109,7 @@ def convert_run(
     refuse_failures(results)
     differences = runtime_differences(request.other_pythons, models, scorers, windows, say)
     variants = {
-        variant: _converted(run, variant, models[variant], scorers[variant], differences)
+        variant: _converted(run, variant, models[variant], scorers[variant], windows, differences)
         for variant in request.variants
     }
     description = describe(request, run, corpus, results, scorers, differences, now())
@@ -121,10 +123,14 @@ def _check(request: Request) -> None:
             f"the default variant {request.default_variant} is not among those to write: "
             f"{', '.join(request.variants)}"
         )
+    if not request.run.is_dir():
+        raise ConversionError(f"the run {request.run} does not exist; train it first")
     if request.representative < 1:
         raise ConversionError("--representative must be at least 1")
     if request.target.exists() and not request.replace_existing:
         raise ConversionError(f"{request.target} exists already; add --force to replace it")
+    if not re.fullmatch(r"\d{1,6}\.\d{1,6}\.\d{1,6}", request.version):
+        raise ConversionError(f"the version {request.version!r} is not of the form 1.2.3")
 
 
 def gates_with(max_eer_shift: float | None) -> dict[str, Gate]:
@@ -202,6 +208,7 @@ def _converted(
     variant: str,
     model: bytes,
     scorer: Scorer,
+    windows: Float32,
     differences: Mapping[str, Mapping[str, float]],
 ) -> ConvertedVariant:
     front_end = run.settings.front_end
@@ -211,7 +218,8 @@ def _converted(
     if not math.isfinite(logit):
         raise ConversionError(f"{variant} gives no finite score on the golden clip")
     largest = max((found[variant] for found in differences.values()), default=0.0)
-    tolerance = golden_tolerance(variant, run.calibration, scorer.output_step, largest)
+    spread = float(tflite_scorer(scorer)(windows[:RUNTIME_WINDOWS]).std())
+    tolerance = golden_tolerance(variant, spread, scorer.output_step, largest)
     return ConvertedVariant(model, logit, tolerance)
 
 
@@ -319,6 +327,7 @@ def check_bundle(
         ConversionError: a variant is past its gate.
         BundleError, CorpusError, TrainingError: a part cannot be used.
     """
+    start_tensorflow()
     from training.train import load_model
 
     run = read_run(run_folder)

@@ -17,7 +17,12 @@ from convert.errors import ConversionError
 from edge.bundle import VARIANTS
 
 Float32 = NDArray[np.float32]
-Configure = Callable[[Any, Any, Float32], None]
+Convert = Callable[[Any, Any, Float32], bytes]
+
+# The statistics that pool over time stay in float: a variance has no room in eight bits, XNNPACK
+# takes none of these in int8 (LiteRT 2.1), and tflite-runtime 2.14 knows no int8 square root. They
+# are a thousandth of the network's work.
+FLOAT_OPERATIONS = ("ADD", "AVERAGE_POOL_2D", "MUL", "RSQRT", "SOFTMAX", "SQRT", "SUB")
 
 
 def convert_model(model: Any, variant: str, windows: Float32) -> bytes:
@@ -39,15 +44,13 @@ def convert_model(model: Any, variant: str, windows: Float32) -> bytes:
     """
     if variant not in VARIANTS:
         raise ConversionError(f"there is no variant {variant!r}; choose from {', '.join(VARIANTS)}")
-    # Before tensorflow is imported: its greetings are not for the person who converts.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
+    tf = start_tensorflow()
     converter = tf.lite.TFLiteConverter.from_keras_model(_one_window_at_a_time(model))
-    _CONFIGURE[variant](tf, converter, windows)
     try:
         with _quiet():
-            return bytes(converter.convert())
+            return bytes(_CONVERT[variant](tf, converter, windows))
+    except ConversionError:
+        raise
     except Exception as error:
         # The converter raises what its stages happen to raise, ConverterError being but one.
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -55,6 +58,14 @@ def convert_model(model: Any, variant: str, windows: Float32) -> bytes:
             f"TensorFlow cannot convert this network to {variant}: {reason[0]}; "
             "leave that variant out or change the layer"
         ) from error
+
+
+def start_tensorflow() -> Any:
+    """Import tensorflow without its greetings, which are not for the person who converts."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet():
+        import tensorflow as tf
+    return tf
 
 
 def _one_window_at_a_time(model: Any) -> Any:
@@ -65,33 +76,49 @@ def _one_window_at_a_time(model: Any) -> Any:
     return keras.Model(inputs, model(inputs, training=False))
 
 
-def _float32(tf: Any, converter: Any, windows: Float32) -> None:
-    """Nothing to say: it is what the converter does."""
+def _float32(tf: Any, converter: Any, windows: Float32) -> bytes:
+    content: bytes = converter.convert()
+    return content
 
 
-def _float16(tf: Any, converter: Any, windows: Float32) -> None:
+def _float16(tf: Any, converter: Any, windows: Float32) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
+    return _float32(tf, converter, windows)
 
 
-def _dynamic(tf: Any, converter: Any, windows: Float32) -> None:
+def _dynamic(tf: Any, converter: Any, windows: Float32) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # From TensorFlow 2.17 on, dense layers would else get a version that tflite-runtime 2.14
     # does not know (FULLY_CONNECTED 12).
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    return _float32(tf, converter, windows)
 
 
-def _int8(tf: Any, converter: Any, windows: Float32) -> None:
+def _int8(tf: Any, converter: Any, windows: Float32) -> bytes:
+    """Calibrate on the windows, then quantise all but `FLOAT_OPERATIONS`.
+
+    The converter's own options have no list of exceptions; these two steps are what it does, and
+    what its quantisation debugger does.
+    """
+    from tensorflow.lite.python.convert import mlir_quantize
+
     if not len(windows):
         raise ConversionError("int8 needs representative windows of training audio; there are none")
-    _dynamic(tf, converter, windows)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([window[None, :, :, None]] for window in windows)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
+    converter._experimental_calibrate_only = True
+    content: bytes = mlir_quantize(
+        converter.convert(),
+        input_data_type=tf.int8,
+        output_data_type=tf.int8,
+        denylisted_ops=set(FLOAT_OPERATIONS),
+        disable_per_channel_for_dense_layers=True,
+    )
+    return content
 
 
-_CONFIGURE: dict[str, Configure] = {
+_CONVERT: dict[str, Convert] = {
     "float32": _float32,
     "float16": _float16,
     "dynamic": _dynamic,

@@ -116,7 +116,7 @@ def representative_trials(
     for trial in trials:
         groups[trial.generator or trial.source].append(trial)
     if not groups:
-        raise ConversionError("the corpus has no training audio to draw representative windows from")
+        raise ConversionError("the corpus has no training audio to draw windows from")
     queues = []
     for name in sorted(groups):
         order = rng.permutation(len(groups[name]))
