@@ -5,18 +5,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.errors import UpdateError
+from edge.errors import EdgeError, UpdateError
 
 PASSWORD_VARIABLE = "EARWITNESS_KEY_PASSWORD"
 
 
-def add_arguments(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add `repo` to the commands of `earwitness-convert`."""
-    parser = commands.add_parser("repo", help="keep a signed repository of models")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status, 1 after a mistake that a sentence explains."""
+    args = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = args.run_repo
+    try:
+        return run(args)
+    except EdgeError as error:
+        print(f"earwitness-convert: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("earwitness-convert: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="earwitness-convert repo", description="Keep a signed repository of models."
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[..., int], text: str) -> argparse.ArgumentParser:
@@ -52,16 +68,7 @@ def add_arguments(commands: argparse._SubParsersAction[Any]) -> None:
     sub.add_argument("--json", action="store_true", help="print one JSON object")
     sub = command("export", _export, "pack the newest model into one file, to push or carry")
     sub.add_argument("file", type=Path, nargs="?", help="default: NAME-VERSION.earwitness")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Run a parsed command; the exit status.
-
-    Raises:
-        EdgeError: with a sentence for people.
-    """
-    run: Callable[[argparse.Namespace], int] = args.run_repo
-    return run(args)
+    return parser
 
 
 def _open(args: argparse.Namespace) -> Any:
@@ -179,3 +186,7 @@ def _export(args: argparse.Namespace) -> int:
     version = repository.export(path)
     print(f"{path} holds {version}; earwitness model push {path} USER@HOST")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

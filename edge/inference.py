@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import io
 import math
+import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -22,6 +26,8 @@ RUNTIMES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite_runtime.interpreter", "tflite-runtime"),
 )
+
+GREETING = b"INFO: "
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,19 @@ class Scorer:
         output = self._interpreter.get_tensor(self._output["index"])
         return _dequantise(output.reshape(-1)[0], self._output)
 
+    def describe(self) -> tuple[list[dict[str, Any]], dict[int, list[int]]]:
+        """What the network consists of, for the benchmark.
+
+        Returns:
+            The runtime's own list of operations (delegates last), and tensors' shapes by index;
+            both empty where the runtime does not tell.
+        """
+        if not hasattr(self._interpreter, "_get_ops_details"):
+            return [], {}
+        tensors = self._interpreter.get_tensor_details()
+        shapes = {int(t["index"]): [int(size) for size in t["shape"]] for t in tensors}
+        return list(self._interpreter._get_ops_details()), shapes
+
 
 def _shapes(details: list[dict[str, Any]]) -> str:
     return " and ".join(str(tuple(int(n) for n in detail["shape"])) for detail in details)
@@ -148,6 +167,23 @@ def _dequantise(value: Any, detail: dict[str, Any]) -> float:
     return float((int(value) - zero_point) * scale)
 
 
+@contextlib.contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep back what a runtime says for information: it writes to descriptor 2, past Python."""
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if not line.startswith(GREETING):
+                    os.write(2, line)
+
+
 def open_scorer(bundle: ModelBundle, threads: int = 1) -> Scorer:
     """The bundle's network, its input held against the bundle's front end.
 
@@ -155,7 +191,8 @@ def open_scorer(bundle: ModelBundle, threads: int = 1) -> Scorer:
         BundleError: the network cannot be loaded or does not fit the front end.
     """
     try:
-        scorer = Scorer(bundle.model, threads)
+        with _without_greeting():
+            scorer = Scorer(bundle.model, threads)
     except BundleError as error:
         raise BundleError(f"The bundle {bundle.path}, variant {bundle.variant}: {error}") from error
     front_end = bundle.manifest.front_end

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable
 
@@ -21,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from edge.alerts.settings import MetricsSettings
 from edge.alerts.sink import Record
 from edge.errors import ConfigError
 
@@ -30,24 +31,6 @@ STAGE_BUCKETS_S = tuple(
 LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 PROBABILITY_BUCKETS = (0.01, 0.05, *(tenth / 10 for tenth in range(1, 10)), 0.95, 0.99, 1.0)
 CLIENT_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True)
-class MetricsSettings:
-    """Numbers for Prometheus and a health check over HTTP."""
-
-    enabled: bool = field(default=True, metadata={"doc": "serve /metrics and /healthz over HTTP"})
-    address: str = field(
-        default="127.0.0.1",
-        metadata={
-            "unit": "IP address",
-            "doc": "where to listen; anything but loopback shows the figures to the network",
-        },
-    )
-    port: int = field(
-        default=9731,
-        metadata={"unit": "port", "doc": "TCP port; 0: any", "minimum": 0, "maximum": 65535},
-    )
 
 
 @dataclass(frozen=True)

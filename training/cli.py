@@ -79,6 +79,40 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(cache)
     cache.set_defaults(command=_cache)
 
+    pool = commands.add_parser("pool", help="augment windows once into a pool for many runs")
+    pool.add_argument("pool", type=Path, help="folder of the pool")
+    _add_data(pool)
+    pool.add_argument("--config", type=Path)
+    pool.add_argument("--workers", type=int)
+    _add_set(pool)
+    pool.set_defaults(command=_pool)
+
+    extend = commands.add_parser(
+        "extend", help="extract further bona fide speech of the sources that a manifest names"
+    )
+    extend.add_argument("--manifest", type=Path, required=True)
+    extend.add_argument("--mirrors", type=Path, required=True, help="git copies, OWNER+NAME")
+    extend.add_argument("--packages", type=Path, required=True, help="unpacked Debian packages")
+    extend.add_argument("--out", type=Path, required=True)
+    extend.add_argument("--min-seconds", type=float, default=1.5)
+    extend.add_argument("--per-folder", type=int, default=60, help="clips of one folder at most")
+    extend.set_defaults(command=_extend)
+
+    synthesize = commands.add_parser(
+        "synthesize", help="make spoofs: copies of bona fide clips by vocoders, and read text"
+    )
+    synthesize.add_argument("bonafide", type=Path, nargs="?", help="folder of human speech")
+    _add_data(synthesize)
+    synthesize.add_argument("--out", type=Path, required=True)
+    synthesize.add_argument(
+        "--engine", action="append", required=True, metavar="NAME[=COUNT]",
+        help="a synthesiser and how many clips it makes (default 100); may be given often",
+    )
+    synthesize.add_argument("--seed", type=int, default=1)
+    synthesize.add_argument("--seconds", type=float, default=3.5, help="longest copy")
+    synthesize.add_argument("--min-seconds", type=float, default=1.5, help="shortest original")
+    synthesize.set_defaults(command=_synthesize)
+
     corpus = commands.add_parser("corpus", help="count what a corpus holds")
     _add_data(corpus)
     corpus.add_argument("--config", type=Path)
@@ -175,6 +209,60 @@ def _cache(arguments: argparse.Namespace) -> int:
     waves = prepare_waves(corpus, settings, print)
     Validation(corpus, settings)
     print(f"{len(waves)} clips are decoded, and the features of val are made, in {settings.cache}")
+    return 0
+
+
+def _pool(arguments: argparse.Namespace) -> int:
+    from training.pool import build_pool
+    from training.train import load_corpora, make_batches, prepare_waves
+
+    settings = _settings(arguments)
+    corpus = load_corpora(settings.corpora, settings.seed)
+    maker = make_batches(corpus, prepare_waves(corpus, settings, print), settings)
+    build_pool(arguments.pool, maker, settings.pool, settings.workers)
+    return 0
+
+
+def _extend(arguments: argparse.Namespace) -> int:
+    from training.extend import extend
+
+    count = extend(
+        arguments.manifest,
+        arguments.mirrors,
+        arguments.packages,
+        arguments.out,
+        arguments.min_seconds,
+        arguments.per_folder,
+        print,
+    )
+    print(f"{count} further clips; {arguments.out / 'manifest.csv'}")
+    return 0
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    from training.audio import clip_seconds
+    from training.corpus import read_human_folder
+    from training.errors import TrainingError
+    from training.synthesize import synthesize
+    from training.train import load_corpora
+
+    counts = {}
+    for given in arguments.engine:
+        name, _, count = given.partition("=")
+        if count and not count.isdigit():
+            raise TrainingError(f"--engine takes NAME or NAME=COUNT, not {given!r}")
+        counts[name] = int(count or 100)
+    trials = list(load_corpora(named, 1).side("train")) if (
+        named := _named_corpora(arguments)
+    ) else []
+    if arguments.bonafide:
+        trials += read_human_folder(arguments.bonafide).trials
+    human = [trial for trial in trials if not trial.is_spoof]
+    long_enough = [trial for trial in human if clip_seconds(trial) >= arguments.min_seconds]
+    made = synthesize(
+        long_enough, counts, arguments.out, arguments.seed, arguments.seconds, print
+    )
+    print(f"{made} clips; {arguments.out / 'manifest.csv'}")
     return 0
 
 

@@ -16,6 +16,7 @@ from training.cache import WindowSettings
 from training.data import LoaderSettings, SamplingSettings
 from training.losses import LossSettings
 from training.models import ModelSettings
+from training.pool import PoolSettings
 
 Settings = TypeVar("Settings")
 SCHEDULES = ("cosine", "plateau", "constant")
@@ -92,6 +93,7 @@ class RunSettings:
         false_alert_rate: of the operating point chosen on val; null = equal error rates.
         front_end, windows, loader, sampling, augmentation, model, loss, optimiser: see there;
             `windows` says how recordings are cut for scoring.
+        pool: windows augmented once and varied when drawn; see there.
         soft_targets: CSV with columns id and probability, a teacher's opinion of training trials;
             "" = none.
         start_from: run whose best weights to start from; "" = fresh weights.
@@ -124,6 +126,7 @@ class RunSettings:
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     augmentation: AugmentSettings = field(default_factory=AugmentSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)

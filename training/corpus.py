@@ -58,7 +58,7 @@ def read_manifest(manifest: Path, audio: Path) -> Corpus:
         CorpusError: a file or column is missing, a row is wrong, no clip of the manifest lies in
             the folder.
     """
-    rows = _manifest_rows(manifest)
+    rows = manifest_rows(manifest)
     if not audio.is_dir():
         raise CorpusError(f"the audio folder {audio} does not exist; extract the corpus into it")
     there = {path.stem: path for path in audio.iterdir() if path.suffix.lower() == ".flac"}
@@ -87,7 +87,7 @@ def read_manifest(manifest: Path, audio: Path) -> Corpus:
     return Corpus(tuple(kept), noises, rirs)
 
 
-def _manifest_rows(manifest: Path) -> list[dict[str, str]]:
+def manifest_rows(manifest: Path) -> list[dict[str, str]]:
     try:
         with manifest.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -145,6 +145,29 @@ def read_folder(folder: Path, split: str = "") -> Corpus:
             names = " or ".join(name for name, means in FOLDER_LABELS.items() if means == label)
             raise CorpusError(f"{folder} holds no audio in a folder named {names}")
     return Corpus(tuple(trials))
+
+
+def read_human_folder(folder: Path) -> Corpus:
+    """Any folder of bona fide speech; its first level of folders names the speakers.
+
+    Raises:
+        CorpusError: the folder is missing or holds no audio.
+    """
+    paths = find_audio(folder) if folder.is_dir() else []
+    if not paths:
+        raise CorpusError(f"{folder} holds no audio")
+    return Corpus(
+        tuple(
+            Trial(
+                id=path.relative_to(folder).as_posix(),
+                path=path,
+                source=folder.name,
+                speaker=path.relative_to(folder).parts[0] if path.parent != folder else "",
+                split="train",
+            )
+            for path in paths
+        )
+    )
 
 
 def _folder_trial(folder: Path, side: Path, path: Path, split: str) -> Trial:

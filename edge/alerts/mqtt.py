@@ -17,7 +17,6 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Callable
 
 import paho.mqtt.client as paho
@@ -26,7 +25,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.alerts.backlog import Backlog
 from edge.alerts.credentials import optional_credential, tls_context
-from edge.alerts.delivery import RetrySettings
 from edge.alerts.homeassistant import (
     OFF,
     OFFLINE,
@@ -38,6 +36,7 @@ from edge.alerts.homeassistant import (
     discovery_message,
 )
 from edge.alerts.outage import Outage, backoff_s
+from edge.alerts.settings import MqttSettings
 from edge.alerts.sink import Clock, EventHandler, Record, local_now
 from edge.alerts.spool import Spool
 from edge.errors import ConfigError
@@ -49,91 +48,6 @@ PROTOCOLS = {"5": paho.MQTTv5, "3.1.1": paho.MQTTv311}
 IN_FLIGHT = 20
 BACKLOG_RECORDS = 60
 IDLE_S = 1.0
-
-
-@dataclass(frozen=True)
-class MqttSettings:
-    """A broker that alerts and windows are published to."""
-
-    host: str = field(
-        default="", metadata={"unit": "host name", "doc": "the broker; empty: no MQTT"}
-    )
-    port: int = field(
-        default=1883,
-        metadata={
-            "unit": "port",
-            "doc": "1883 is usual, 8883 with tls",
-            "minimum": 1,
-            "maximum": 65535,
-        },
-    )
-    protocol: str = field(
-        default="5",
-        metadata={
-            "doc": "MQTT version; with 3.1.1 a broker may discard what it does not permit unsaid",
-            "choices": ("5", "3.1.1"),
-        },
-    )
-    username: str = field(default="", metadata={"doc": "user name at the broker; empty: none"})
-    password_file: str = field(
-        default="",
-        metadata={"unit": "path or credential", "doc": "file with the password at the broker"},
-    )
-    tls: bool = field(
-        default=False, metadata={"doc": "encrypt, and check the broker's certificate"}
-    )
-    ca_file: str = field(
-        default="",
-        metadata={
-            "unit": "path",
-            "doc": "certificates to trust in place of the system's",
-        },
-    )
-    client_certificate_file: str = field(
-        default="", metadata={"unit": "path", "doc": "certificate to show to the broker"}
-    )
-    client_key_file: str = field(
-        default="", metadata={"unit": "path", "doc": "private key of that certificate"}
-    )
-    topic: str = field(
-        default="earwitness",
-        metadata={"unit": "topic", "doc": "first level of every topic; the device id follows"},
-    )
-    device_id: str = field(
-        default="",
-        metadata={"doc": "unique name of this device; empty: derived from /etc/machine-id"},
-    )
-    device_name: str = field(
-        default="", metadata={"doc": "what Home Assistant calls this device; empty: the host name"}
-    )
-    discovery: bool = field(
-        default=True, metadata={"doc": "announce this device to Home Assistant"}
-    )
-    discovery_prefix: str = field(
-        default="homeassistant",
-        metadata={"unit": "topic", "doc": "Home Assistant's discovery prefix"},
-    )
-    windows: bool = field(default=True, metadata={"doc": "publish every window too"})
-    events: bool = field(default=True, metadata={"doc": "publish events too"})
-    keepalive_s: int = field(
-        default=30,
-        metadata={
-            "unit": "s",
-            "doc": "silence after which broker and device check on each other",
-            "minimum": 5,
-            "maximum": 3600,
-        },
-    )
-    timeout_s: float = field(
-        default=10.0,
-        metadata={
-            "unit": "s",
-            "doc": "longest wait for a connection or an acknowledgement before starting over",
-            "minimum": 0.1,
-            "maximum": 300.0,
-        },
-    )
-    retry: RetrySettings = field(default_factory=RetrySettings)
 
 
 def device_of(

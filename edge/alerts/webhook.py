@@ -10,58 +10,16 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from email.message import Message
 from typing import IO
 
 from edge.alerts.credentials import optional_credential, tls_context
-from edge.alerts.delivery import DeliveryError, RetrySettings
+from edge.alerts.delivery import DeliveryError
+from edge.alerts.settings import WebhookSettings
 from edge.alerts.sink import Record
 from edge.errors import ConfigError
 
 SIGNATURE_HEADER = "X-Earwitness-Signature"
-
-
-@dataclass(frozen=True)
-class WebhookSettings:
-    """An address that alerts are posted to as JSON."""
-
-    url: str = field(
-        default="", metadata={"unit": "URL", "doc": "address to post to; empty: no webhook"}
-    )
-    secret_file: str = field(
-        default="",
-        metadata={
-            "unit": "path or credential",
-            "doc": "file with a secret; requests are signed with it (HMAC-SHA256 of the body)",
-        },
-    )
-    token_file: str = field(
-        default="",
-        metadata={
-            "unit": "path or credential",
-            "doc": "file with a token to send as 'Authorization: Bearer'",
-        },
-    )
-    ca_file: str = field(
-        default="",
-        metadata={
-            "unit": "path",
-            "doc": "certificates to trust in place of the system's, for https",
-        },
-    )
-    timeout_s: float = field(
-        default=10.0,
-        metadata={
-            "unit": "s",
-            "doc": "longest silence of the server before an attempt counts as failed",
-            "minimum": 0.1,
-            "maximum": 300.0,
-        },
-    )
-    windows: bool = field(default=False, metadata={"doc": "post every window too"})
-    events: bool = field(default=False, metadata={"doc": "post events too"})
-    retry: RetrySettings = field(default_factory=RetrySettings)
 
 
 class WebhookTransport:

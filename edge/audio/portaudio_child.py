@@ -89,7 +89,7 @@ def import_sounddevice() -> Any:
     except OSError as error:
         raise CaptureError("failed", NO_PORTAUDIO) from error
     except ImportError as error:
-        raise CaptureError("failed", f"the Python package sounddevice is broken: {error}") from error
+        raise CaptureError("failed", f"the package sounddevice is broken: {error}") from error
     return sounddevice
 
 
@@ -105,9 +105,14 @@ def explain(error: Exception, device: str) -> CaptureError:
     return CaptureError("failed", f"the input {device!r} cannot be opened: {arguments[0]}")
 
 
+def query_inputs(sd: Any) -> list[dict[str, Any]]:
+    """PortAudio's descriptions of the inputs there are."""
+    return [device for device in sd.query_devices() if device["max_input_channels"] > 0]
+
+
 def list_inputs(sd: Any) -> list[dict[str, Any]]:
     """Inputs as PortAudio sees them now, with names for the config."""
-    devices = [device for device in sd.query_devices() if device["max_input_channels"] > 0]
+    devices = query_inputs(sd)
     inputs = [naming.describe(device["name"]) for device in devices]
     default = sd.default.device[0]
     return [
@@ -124,7 +129,7 @@ def list_inputs(sd: Any) -> list[dict[str, Any]]:
 
 def find_device(sd: Any, wanted: str | None) -> dict[str, Any]:
     """PortAudio's description of the input to open."""
-    devices = [device for device in sd.query_devices() if device["max_input_channels"] > 0]
+    devices = query_inputs(sd)
     if not devices:
         raise CaptureError("absent", "there is no audio input on this machine")
     if wanted is None:
@@ -143,19 +148,14 @@ def find_pulse_device(sd: Any, source: str) -> dict[str, Any]:
     """The ALSA device that leads to the sound server, which has the source."""
     names = pulse.source_names()
     if pulse.has_pactl() and source not in names:
-        there = ", ".join(repr(pulse.PULSE_PREFIX + name) for name in names) or "none"
-        wanted = pulse_name(source)
+        there = ", ".join(repr(naming.PULSE_PREFIX + name) for name in names) or "none"
+        wanted = naming.PULSE_PREFIX + source
         raise CaptureError("absent", f"there is no input {wanted!r}; there are: {there}")
     for name in ("pulse", "default"):
-        for device in sd.query_devices():
-            if device["name"] == name and device["max_input_channels"] > 0:
+        for device in query_inputs(sd):
+            if device["name"] == name:
                 return device
     raise CaptureError("absent", "there is no sound server, or libasound2-plugins is missing")
-
-
-def pulse_name(source: str) -> str:
-    """A sound server's source as the config names it."""
-    return naming.PULSE_PREFIX + source
 
 
 def open_stream(sd: Any, device: dict[str, Any], label: str, options: argparse.Namespace) -> Any:
@@ -185,7 +185,8 @@ def explain_settings(error: Exception, label: str, rate_hz: int, channels: int) 
     """As `explain`, for errors that a setting cures."""
     code = error.args[1] if len(error.args) > 1 else None
     if code == _INVALID_RATE:
-        return CaptureError("failed", f"the input {label!r} does not do {rate_hz} Hz; unset rate_hz")
+        message = f"the input {label!r} does not do {rate_hz} Hz; leave rate_hz out"
+        return CaptureError("failed", message)
     if code == _INVALID_CHANNELS:
         return CaptureError("failed", f"the input {label!r} does not do {channels} channels")
     return explain(error, label)
@@ -227,8 +228,8 @@ def capture(options: argparse.Namespace, pipe: Pipe) -> None:
     """
     token = str(os.getpid())
     pulse.mark_capture(os.environ, token)  # type: ignore[arg-type]
-    wanted = options.device
-    source = wanted[len(naming.PULSE_PREFIX) :] if is_pulse(wanted) else None
+    wanted: str | None = options.device
+    source = naming.pulse_source(wanted)
     if source is not None:
         os.environ["PULSE_SOURCE"] = source
     sd = import_sounddevice()
@@ -244,11 +245,6 @@ def capture(options: argparse.Namespace, pipe: Pipe) -> None:
             pipe.send(encode_chunk(chunk))
     except sd.PortAudioError as error:
         raise CaptureError("ended", f"the input {label!r} has gone away") from error
-
-
-def is_pulse(wanted: str | None) -> bool:
-    """Whether a configured name means a source of the sound server."""
-    return wanted is not None and wanted.startswith(naming.PULSE_PREFIX)
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:

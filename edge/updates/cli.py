@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +19,55 @@ from edge.updates.settings import DEFAULT_STORE, UpdateSettings
 from edge.updates.store import ReleaseStore
 
 PASSWORD_VARIABLE = "EARWITNESS_MQTT_PASSWORD"
-STORE_VARIABLE = "EARWITNESS_UPDATES_STORE"
 HOUR_S = 3600
 
 
 def add_arguments(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add `model` and `fleet` to the commands of `earwitness`.
-
-    Every parsed command carries `run_updates`, which `main` calls.
-    """
+    """Add `model` and `fleet` to the commands of `earwitness`, for `main` to run."""
     _add_model(commands.add_parser("model", help="install, choose and push models"))
     _add_fleet(commands.add_parser("fleet", help="what the devices say of their models"))
 
 
-def main(args: argparse.Namespace, settings: UpdateSettings | None = None) -> int:
+def main(args: argparse.Namespace, device: Device | UpdateSettings | None = None) -> int:
     """Run a parsed command; the exit status.
 
     Args:
-        args: what the parser of `add_arguments` gave.
-        settings: from the configuration; options on the command line go before them.
+        args: what the parser of `add_arguments` gave; its options go before the configuration.
+        device: what the configuration says; None = the defaults.
 
     Raises:
         EdgeError: with a sentence for people.
     """
-    settings = settings or UpdateSettings()
+    if not isinstance(device, Device):
+        device = Device(device or UpdateSettings())
     chosen = {
         name: value
         for name in ("store", "url", "device_id")
         if (value := getattr(args, name, None)) is not None
     }
-    run: Callable[[argparse.Namespace, UpdateSettings], int] = args.run_updates
-    return run(args, replace(settings, **chosen))
+    device = replace(device, updates=replace(device.updates, **chosen))
+    run: Callable[[argparse.Namespace, Device], int] = args.run_updates
+    return run(args, device)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What these commands need of the daemon's configuration.
+
+    Attributes:
+        updates: where models come from and are kept.
+        variant: form of the network that the daemon runs; None = the bundle's default.
+        hop_s: time between its windows; None = the bundle's.
+    """
+
+    updates: UpdateSettings
+    variant: str | None = None
+    hop_s: float | None = None
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--store",
-        type=Path,
-        default=os.environ.get(STORE_VARIABLE) and Path(os.environ[STORE_VARIABLE]),
-        help=f"folder of the installed models (default: as configured, else {DEFAULT_STORE})",
+        "--store", type=Path, help=f"folder of the models (else as configured: {DEFAULT_STORE})"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -111,28 +121,35 @@ def _print(args: argparse.Namespace, document: Any, text: str) -> None:
     print(json.dumps(document) if args.json else text)
 
 
-def _install(args: argparse.Namespace, settings: UpdateSettings) -> int:
-    return _do_install(args, settings, args.source, by_hand=True, forgive=args.forgive)
+def _install(args: argparse.Namespace, device: Device) -> int:
+    return _do_install(args, device, args.source, by_hand=True, forgive=args.forgive)
 
 
-def _pull(args: argparse.Namespace, settings: UpdateSettings) -> int:
-    if settings.url is None:
+def _pull(args: argparse.Namespace, device: Device) -> int:
+    url = device.updates.url
+    if url is None:
         raise UpdateError("No repository is configured to pull from; set updates.url or --url.")
-    return _do_install(args, settings, settings.url, by_hand=False, forgive=False)
+    return _do_install(args, device, url, by_hand=False, forgive=False)
 
 
 def _do_install(
-    args: argparse.Namespace, settings: UpdateSettings, source: str, *, by_hand: bool, forgive: bool
+    args: argparse.Namespace, device: Device, source: str, *, by_hand: bool, forgive: bool
 ) -> int:
     from edge.updates.install import Request, install
 
-    request = Request(source, by_hand=by_hand, forgive=forgive)
+    request = Request(
+        source,
+        by_hand=by_hand,
+        forgive=forgive,
+        variant=device.variant,
+        hop_s=device.hop_s,
+    )
     try:
-        outcome = install(request, settings)
+        outcome = install(request, device.updates)
     except UpdateError as error:
         if not args.json:
             raise
-        current = ReleaseStore(settings.store).current()
+        current = ReleaseStore(device.updates.store).current()
         print(json.dumps({"ok": False, "release": current, "message": str(error)}))
         return 1
     answer = {"ok": True, "release": outcome.release, "message": outcome.message}
@@ -140,7 +157,7 @@ def _do_install(
     return 0
 
 
-def _push(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _push(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.archive import newest_files, pack
     from edge.updates.fleet import table
     from edge.updates.push import PushSettings, push
@@ -161,10 +178,10 @@ def _push(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 
-def _list(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _list(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.fleet import table
 
-    store = ReleaseStore(settings.store)
+    store = ReleaseStore(device.updates.folder)
     current, previous, state = store.current(), store.previous(), store.state()
     pending = store.pending()
     rows = []
@@ -182,24 +199,24 @@ def _list(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 0
 
 
-def _use(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _use(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.choice import use
 
-    message = use(settings, args.version, time.time())
+    message = use(device.updates, args.version, time.time())
     _print(args, {"ok": True, "message": message}, message)
     return 0
 
 
-def _rollback(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _rollback(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.choice import roll_back
 
-    message = roll_back(settings, args.reason, time.time())
+    message = roll_back(device.updates, args.reason, time.time())
     _print(args, {"ok": True, "message": message}, message)
     return 0
 
 
-def _verify(args: argparse.Namespace, settings: UpdateSettings) -> int:
-    store = ReleaseStore(settings.store)
+def _verify(args: argparse.Namespace, device: Device) -> int:
+    store = ReleaseStore(device.updates.folder)
     names = [store.find(args.version)] if args.version else store.releases()
     damaged = {}
     for name in names:
@@ -213,10 +230,10 @@ def _verify(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 1 if damaged else 0
 
 
-def _status(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _status(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.choice import status
 
-    document = status(settings)
+    document = status(device.updates)
     lines = []
     for key, value in document.items():
         if key == "quarantine":
@@ -231,11 +248,11 @@ def _status(args: argparse.Namespace, settings: UpdateSettings) -> int:
     return 0
 
 
-def _trust(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _trust(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.client import describe_root
     from edge.updates.install import pin_root, pinned_root
 
-    store = ReleaseStore(settings.store)
+    store = ReleaseStore(device.updates.folder)
     if args.root is None:
         text = describe_root(pinned_root(store))
     else:
@@ -251,7 +268,7 @@ def _read(source: str) -> bytes:
         raise UpdateError(f"{source} cannot be read ({error.strerror}).") from None
 
 
-def _fleet_status(args: argparse.Namespace, settings: UpdateSettings) -> int:
+def _fleet_status(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.fleet import Broker, read_fleet, table
 
     host, _, port = args.broker.partition(":")

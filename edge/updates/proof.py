@@ -30,6 +30,13 @@ from edge.windows import fit_window
 
 NOISE_SEED = 5
 TIMED_WINDOWS = 9
+PACKAGES = Path(__file__).resolve().parents[2]
+CHILD = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+from edge.updates.proof import main
+sys.exit(main(sys.argv[2]))
+"""
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "failed to map segment", "Cannot allocate memory")
 
 
@@ -107,12 +114,19 @@ def prove(
     Raises:
         UpdateError: the proof failed; the sentence says at what.
     """
-    request = {"folder": str(folder), "variant": variant, "hop_s": hop_s, **asdict(settings)}
+    request = {
+        "folder": str(folder.resolve()),
+        "variant": variant,
+        "hop_s": hop_s,
+        **asdict(settings),
+    }
     # One thread per library: their buffers per core would count against the child's memory.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "edge.updates.proof", json.dumps(request)],
+            [sys.executable, "-c", CHILD, str(PACKAGES), json.dumps(request)],
+            # Python looks for modules in the working folder first; nobody else's may be there.
+            cwd="/",
             capture_output=True,
             timeout=settings.timeout_s,
             env=environment,
@@ -171,23 +185,34 @@ def examine(
             f"the golden clip scores {golden.measured:.4f} where {golden.expected:.4f} "
             f"+- {golden.tolerance:g} is expected."
         )
-    front_end = bundle.manifest.front_end
-    for name, samples in hard_inputs(bundle.manifest.window_samples):
-        score = scorer.score(log_mel(samples, front_end))
-        if not math.isfinite(score):
-            raise UpdateError(f"the score of {name} is {score}.")
-    # All windows under one reading of the clock: some kernels count CPU time in steps of 10 ms.
-    begin = clock_s()
-    for _ in range(TIMED_WINDOWS):
-        scorer.score(log_mel(samples, front_end))
-    latency_s = (clock_s() - begin) / TIMED_WINDOWS
-    if latency_s > hop_share * hop_s:
+    front_end, window_samples = bundle.manifest.front_end, bundle.manifest.window_samples
+    noise = dict(hard_inputs(window_samples))["noise"]
+    budget_s = hop_share * hop_s
+    latency_s = _latency_s(lambda: scorer.score(log_mel(noise, front_end)), clock_s, budget_s)
+    if latency_s > budget_s:
         raise UpdateError(
             f"one window takes {latency_s * 1000:.0f} ms of CPU time, more than {hop_share:.0%} "
             f"of the hop of {hop_s:g} s."
         )
+    for name, samples in hard_inputs(window_samples):
+        score = scorer.score(log_mel(samples, front_end))
+        if not math.isfinite(score):
+            raise UpdateError(f"the score of {name} is {score}.")
     runtime = f"{scorer.runtime.name} {scorer.runtime.version}"
     return Proof(runtime, golden.expected, golden.measured, latency_s, hop_s)
+
+
+def _latency_s(score: Callable[[], object], clock_s: Callable[[], float], budget_s: float) -> float:
+    """Mean time of a window, seconds; given up once it is certain to be over the budget.
+
+    All windows go under one reading of the clock: some kernels count CPU time in steps of 10 ms.
+    """
+    begin = clock_s()
+    for _ in range(TIMED_WINDOWS):
+        score()
+        if clock_s() - begin > TIMED_WINDOWS * budget_s:
+            break
+    return (clock_s() - begin) / TIMED_WINDOWS
 
 
 def golden_result(bundle: ModelBundle, score: Callable[[Float32], float]) -> GoldenResult:
@@ -239,9 +264,9 @@ def _limit(settings: ProofSettings) -> None:
         resource.setrlimit(kind, (allowed, hard))
 
 
-def main(arguments: list[str]) -> int:
-    """The child: prove what the first argument asks, print the answer."""
-    request = json.loads(arguments[0])
+def main(text: str) -> int:
+    """The child: prove what the request, as JSON, asks for; print the answer."""
+    request = json.loads(text)
     folder, variant, hop_s = (request.pop(name) for name in ("folder", "variant", "hop_s"))
     settings = ProofSettings(**request)
     _limit(settings)
@@ -254,7 +279,3 @@ def main(arguments: list[str]) -> int:
         answer = {"refused": str(error)}
     print(json.dumps(answer))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

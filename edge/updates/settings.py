@@ -17,7 +17,7 @@ class UpdateSettings:
 
     store: Path = field(
         default=DEFAULT_STORE,
-        metadata={"doc": "folder of the installed models and of what is trusted"},
+        metadata={"unit": "path", "doc": "folder of installed models and of what is trusted"},
     )
     url: str | None = field(
         default=None,
@@ -50,5 +50,11 @@ class UpdateSettings:
             "maximum": 86400.0,
         },
     )
-    proof: ProofSettings = ProofSettings()
-    trial: TrialSettings = TrialSettings()
+    proof: ProofSettings = field(
+        default=ProofSettings(),
+        metadata={"doc": "What a model must show on this device before it becomes current"},
+    )
+    trial: TrialSettings = field(
+        default=TrialSettings(),
+        metadata={"doc": "What a model must show in the running daemon before it is kept"},
+    )

@@ -6,13 +6,14 @@ How a daemon uses it, between two windows and never inside one:
     choice = watch.take()                  # at start, and whenever `changed()` is true
     ... load choice.bundle; while choice.reference is not None, a second Detector with
         choice.reference is fed the same blocks; the new Detector `take_over`s the old one ...
+        scorers are wrapped: Detector(..., guarded(open_scorer(bundle).score, report)): a network
+        that raises costs a "model-fault" window instead of the daemon
     for each window:
-        verdict = watch.window(WindowOutcome(latency_s, finite, spoof, previous_spoof))
+        watch.window(WindowOutcome(latency_s, finite, spoof, previous_spoof))
         if watch.changed():                # a readlink: no disk write, no lock
-            choice = watch.take()          # also after a rollback by `window` or `failed`
-    on any exception while loading or scoring:
-        if watch.failed(str(error)): choice = watch.take()
-        else: raise                        # the model of the package itself fails
+            choice = watch.take()          # also after a rollback
+    if a choice cannot be loaded: `if watch.failed(reason): choice = watch.take()`, else raise:
+        it is the model of the package itself
     on SIGTERM: watch.stop()
 
 Nothing here imports python-tuf or a TFLite runtime, and the disk is written only when a trial
@@ -21,6 +22,7 @@ begins or ends.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -30,8 +32,32 @@ from pathlib import Path
 
 from edge.bundle import DEFAULT_BUNDLE, ModelBundle
 from edge.errors import BundleError, UpdateError
+from edge.features import Float32
 from edge.updates.health import Judgement, Step, Trial, TrialSettings, WindowOutcome, judge
 from edge.updates.store import CURRENT, ReleaseStore
+
+# A model that was proven long ago is left too when it gives nothing any more.
+FAULTS_IN_A_ROW = 10
+
+
+def guarded(
+    score: Callable[[Float32], float], report: Callable[[str], None]
+) -> Callable[[Float32], float]:
+    """A scorer that gives NaN where the runtime raises, so that the window is not lost.
+
+    Args:
+        score: features (frames, bands) to a logit.
+        report: told what the runtime said.
+    """
+
+    def safe(features: Float32) -> float:
+        try:
+            return score(features)
+        except (RuntimeError, ValueError) as error:
+            report(f"The network failed on a window: {error}")
+            return math.nan
+
+    return safe
 
 
 @dataclass(frozen=True)
@@ -82,6 +108,7 @@ class ModelWatch:
         self._link = ""
         self._taken: str | None = None
         self._trial: Trial | None = None
+        self._faults = 0
         # Outlives a disk that is too full, or read-only, to record a rollback on.
         self._refused: set[str] = set()
 
@@ -103,7 +130,7 @@ class ModelWatch:
         Raises:
             BundleError: not even that one can be used.
         """
-        self._trial = None
+        self._trial, self._faults = None, 0
         choice = self._release() or Choice(ModelBundle.load(self._fallback, self._variant), None)
         self._taken = choice.release
         self._link = self._read_link()
@@ -113,8 +140,10 @@ class ModelWatch:
 
     def window(self, outcome: WindowOutcome) -> Judgement:
         """Report one window. After a rollback `changed()` is true."""
-        if self._trial is None or self._taken is None:
+        if self._taken is None:
             return Judgement(Step.GO_ON)
+        if self._trial is None:
+            return self._watch_proven(self._taken, outcome)
         self._trial, judgement = judge(self._trial, outcome)
         if judgement.step is Step.COMMIT:
             self._commit(self._taken, self._trial.scored)
@@ -138,6 +167,14 @@ class ModelWatch:
         if self._trial is not None:
             with self._reporting():
                 self._store.count_stop()
+
+    def _watch_proven(self, name: str, outcome: WindowOutcome) -> Judgement:
+        self._faults = 0 if outcome.finite else self._faults + 1
+        if self._faults < FAULTS_IN_A_ROW:
+            return Judgement(Step.GO_ON)
+        reason = f"{self._faults} windows in a row without a finite score"
+        self._send_back(name, reason)
+        return Judgement(Step.ROLL_BACK, reason)
 
     def _release(self) -> Choice | None:
         """The current release if it can be used, else the previous one."""

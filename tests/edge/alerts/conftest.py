@@ -113,7 +113,7 @@ class Broker:
             # Run as root, mosquitto would turn into a user that cannot read pytest's folders.
             f"user root\nlistener {self.port} 127.0.0.1\n"
             + (extra or "allow_anonymous true\n")
-            + "persistence false\nlog_type none\n"
+            + "log_type none\n"
         )
         self._process = None
 
@@ -132,6 +132,12 @@ class Broker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def stop(self):
+        """An orderly end, in which a persistent broker saves what it has taken on."""
+        self._process.terminate()
+        self._process.wait()
+        self._process = None
 
     @property
     def pid(self):

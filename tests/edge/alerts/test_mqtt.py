@@ -17,7 +17,8 @@ pytest.importorskip("paho.mqtt.client")
 
 from edge.alerts.delivery import RetrySettings
 from edge.alerts.homeassistant import Device
-from edge.alerts.mqtt import MqttSettings, MqttSink, device_of
+from edge.alerts.mqtt import MqttSink, device_of
+from edge.alerts.settings import MqttSettings
 from edge.alerts.sink import FanOut
 from edge.errors import ConfigError
 

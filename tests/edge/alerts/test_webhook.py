@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from edge.alerts.delivery import DeliveryError, RetrySettings, SpooledSink
+from edge.alerts.settings import WebhookSettings
 from edge.alerts.sink import FanOut
-from edge.alerts.webhook import WebhookSettings, WebhookTransport
+from edge.alerts.webhook import WebhookTransport
 from edge.errors import ConfigError
 
 FAST = RetrySettings(first_s=0.05, longest_s=0.2)

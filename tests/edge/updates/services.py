@@ -70,7 +70,8 @@ class Nginx:
               log_format cost '$request_length $bytes_sent $status $uri';
               access_log {self._log} cost;
               client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2;
-              fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+              fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4;
+              scgi_temp_path {folder}/t5;
               server_tokens off;
               server {{ listen {listen}:{self.port} backlog=2048; root {root}; etag on; }}
             }}""")

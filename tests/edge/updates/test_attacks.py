@@ -49,7 +49,9 @@ def assert_refused(world: World, source: Path, says: str = ".", **options) -> st
 
 
 def newest(folder: Path, role: str) -> Path:
-    return max((folder / "metadata").glob(f"*.{role}.json"), key=lambda p: int(p.name.split(".")[0]))
+    return max(
+        (folder / "metadata").glob(f"*.{role}.json"), key=lambda p: int(p.name.split(".")[0])
+    )
 
 
 def signers(world: World, group: str) -> list[CryptoSigner]:
@@ -315,7 +317,9 @@ def test_any_truncated_or_prolonged_file_is_refused(settled):
             if change == "longer":
                 path.write_bytes(content + b"x")
             else:
-                path.write_bytes(content[: rng.randrange(1, len(content)) if change == "cut" else 0])
+                path.write_bytes(
+                    content[: rng.randrange(1, len(content)) if change == "cut" else 0]
+                )
             assert_refused(settled, evil)
             shutil.rmtree(evil)
 
@@ -410,7 +414,10 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
         [(member("targets/tiny/1.0.0/.bashrc"), b"x")],
         [(member("metadata/timestamp.json", tarfile.SYMTYPE, "/etc/passwd"), b"")],
         [(member("metadata/timestamp.json", tarfile.LNKTYPE, "/etc/passwd"), b"")],
-        [(member("metadata", tarfile.SYMTYPE, "/tmp"), b""), (member("metadata/1.root.json"), b"x")],
+        [
+            (member("metadata", tarfile.SYMTYPE, "/tmp"), b""),
+            (member("metadata/1.root.json"), b"x"),
+        ],
         [(member("metadata/timestamp.json", tarfile.CHRTYPE), b"")],
         [(member("metadata/timestamp.json", tarfile.FIFOTYPE), b"")],
         [(member("metadata/timestamp.json"), b"x"), (member("metadata/timestamp.json"), b"y")],
@@ -550,7 +557,8 @@ def test_keys_are_readable_by_their_owner_only(world):
 
 
 def test_single_plan_lasts(world):
-    assert ModelRepository(world.repo_folder, KeyRing([])).status()["roles"]["timestamp"][
-        "days_left"
-    ] >= min(SINGLE.days.values()) - 1
+    assert (
+        ModelRepository(world.repo_folder, KeyRing([])).status()["roles"]["timestamp"]["days_left"]
+        >= min(SINGLE.days.values()) - 1
+    )
     assert timedelta(days=SINGLE.days["root"]) > timedelta(days=3000)

@@ -45,7 +45,7 @@ def test_a_latency_that_is_no_number_rolls_back():
 def test_one_late_window_is_forgiven_and_a_run_of_them_is_not():
     late = WindowOutcome(1.5, True, False, False)
     assert run([GOOD, late, late, GOOD, late, late, GOOD])[1].step is Step.GO_ON
-    trial, judgement = run([GOOD, late, late, late])
+    _, judgement = run([GOOD, late, late, late])
     assert judgement.step is Step.ROLL_BACK and "longer than the hop" in judgement.reason
 
 

@@ -142,9 +142,12 @@ def test_a_link_to_anywhere_else_names_nothing(store, target):
 
 
 def test_two_installations_at_once_are_refused(store):
-    with store.installing(), pytest.raises(UpdateError, match="Another installation"):
-        with store.installing():
-            pass
+    with (
+        store.installing(),
+        pytest.raises(UpdateError, match="Another installation"),
+        store.installing(),
+    ):
+        pass
 
 
 def test_a_damaged_state_file_is_named(store):
@@ -263,8 +266,10 @@ def fill_disk_during_installs(world, disk: Path, count: int, seed: int) -> None:
         found[assert_whole(world, old, new)] += 1
         (disk / "filler").unlink()
         assert world.install().release == new
-    print(f"{count} installs on a full disk: {found[old]} kept the old model, {found[new]} took the "
-          "new one")
+    print(
+        f"{count} installs on a full disk: {found[old]} kept the old model, {found[new]} took the "
+        "new one"
+    )
     assert found[old] > 0 and found[new] > 0
 
 
