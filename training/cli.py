@@ -124,6 +124,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, help="manifest.csv of a corpus")
     parser.add_argument("--audio", type=Path, help="folder of the manifest's ID.flac")
+    parser.add_argument(
+        "--part", action="append", default=[], metavar="SOURCE:FOLDER",
+        help="a folder of the manifest's source that is a source of its own",
+    )
     parser.add_argument("--folder", type=Path, help="folder that holds bonafide/ and spoof/")
     parser.add_argument("--cache", help="folder of decoded audio and features")
 
@@ -144,7 +148,8 @@ def _named_corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
     named = []
     if arguments.manifest:
         audio = str(arguments.audio) if arguments.audio else ""
-        named.append(CorpusSettings("manifest", str(arguments.manifest), audio))
+        parts = tuple(arguments.part)
+        named.append(CorpusSettings("manifest", str(arguments.manifest), audio, parts=parts))
     if arguments.folder:
         named.append(CorpusSettings("folder", str(arguments.folder)))
     return tuple(named)
