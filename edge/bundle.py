@@ -202,12 +202,14 @@ class ModelBundle:
         manifest: what it says of itself.
         variant: the form of the network in use.
         model: bytes of that network's .tflite.
+        golden: bytes of the golden clip, as they were when they were checked.
     """
 
     path: Path
     manifest: Manifest
     variant: str
     model: bytes
+    golden: bytes
 
     @classmethod
     def load(cls, path: Path | str = DEFAULT_BUNDLE, variant: str | None = None) -> ModelBundle:
@@ -236,7 +238,8 @@ class ModelBundle:
                 f"{', '.join(sorted(manifest.variants))}."
             )
         contents = {name: _checked(folder, name, entry) for name, entry in manifest.files.items()}
-        return cls(folder, manifest, chosen, contents[manifest.variants[chosen].file])
+        model = contents[manifest.variants[chosen].file]
+        return cls(folder, manifest, chosen, model, contents[manifest.golden_file])
 
     @property
     def variant_entry(self) -> VariantEntry:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -132,26 +131,26 @@ def augment(
         samples = convolutive_noise(samples, rng)
     if chance(settings.rawboost_impulsive):
         samples = impulsive_noise(samples, rng)
-    responses: list[Response] = []
+    firs: list[Float32] = []
     if chance(settings.loudspeaker):
         samples = soft_clip(samples, rng.uniform(0.3, 2.0))
-        responses.append(loudspeaker_response(rng))
+        firs.append(loudspeaker(rng))
     if chance(settings.room):
         recorded = rirs is not None and chance(settings.recorded_room_share)
         rir = rirs(rng, SAMPLE_RATE_HZ) if recorded and rirs else synthetic_rir(rng)
-        responses.append(room_response(rir))
-    samples = apply_responses(samples, responses)
+        firs.append(from_direct_sound(rir))
+    samples = apply_firs(samples, firs)
     if chance(settings.rawboost_stationary):
         samples = stationary_noise(samples, rng)
     if chance(settings.noise):
         noise = noises(rng, len(samples)) if noises else coloured_noise(rng, len(samples))
         samples = add_noise(samples, noise, rng.uniform(*settings.noise_snr_db))
-    responses = []
+    firs = []
     if chance(settings.microphone):
-        responses.append(microphone_response(rng))
+        firs.append(microphone(rng))
     if chance(settings.band_limit):
-        responses.append(low_pass_response(rng.uniform(*settings.band_limit_hz)))
-    samples = apply_responses(samples, responses)
+        firs.append(low_pass(rng.uniform(*settings.band_limit_hz)))
+    samples = apply_firs(samples, firs)
     if chance(settings.level):
         samples = to_peak(samples, rng.uniform(*settings.level_db))
     if chance(settings.noise_floor):
@@ -169,7 +168,8 @@ def augment(
 
 
 def rms(samples: Float32) -> float:
-    return float(np.sqrt(np.mean(np.square(samples), dtype=np.float64) + TINY**2))
+    """Root of the mean square, never 0."""
+    return float(np.sqrt(np.dot(samples, samples) / max(1, len(samples)) + TINY**2))
 
 
 def to_peak(samples: Float32, peak_db: float) -> Float32:
@@ -259,73 +259,115 @@ def shift_pitch(samples: Float32, factor: float) -> Float32:
     return change_speed(stretch_time(samples, 1 / factor), factor)
 
 
-# Linear steps: each is a frequency response, and those in a row share one transform.
+# Linear steps: each is an impulse response, and those in a row are joined before the signal is
+# touched. Convolution goes by blocks, whose transforms stay in the processor's cache and are
+# computed side by side: half the time of one long transform.
 
-Response = Callable[[int], NDArray[np.complexfloating]]
-"""Complex or real gain at the bins of a real FFT of the given size, shape (size // 2 + 1,)."""
+BLOCK_SAMPLES = 2048
+FIR_TAPS = 1024
+FIR_HZ = scipy.fft.rfftfreq(FIR_TAPS, 1 / SAMPLE_RATE_HZ)
+FIR_OCTAVES = np.log2(np.maximum(FIR_HZ, 10.0))
 
 
-def apply_responses(samples: Float32, responses: Sequence[Response]) -> Float32:
-    """Filter by all of them at once: float32, shape (n,), of the loudness that it had."""
-    if not responses:
+def _block_spectra(samples: Float32) -> Complex64:
+    """Spectra of overlapping blocks: (blocks, BLOCK_SAMPLES + 1)."""
+    count = -(-len(samples) // BLOCK_SAMPLES)
+    padded = np.zeros((count + 1) * BLOCK_SAMPLES, np.float32)
+    padded[BLOCK_SAMPLES : BLOCK_SAMPLES + len(samples)] = samples
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, 2 * BLOCK_SAMPLES)[::BLOCK_SAMPLES]
+    spectra: Complex64 = scipy.fft.rfft(blocks, axis=1)
+    return spectra
+
+
+def _filtered_spectra(samples: Float32, fir: Float32) -> Complex64:
+    """Spectra of the blocks of a filtered signal: uniformly partitioned overlap-save."""
+    spectra = _block_spectra(samples)
+    parts = -(-len(fir) // BLOCK_SAMPLES)
+    padded = np.zeros(parts * BLOCK_SAMPLES, np.float32)
+    padded[: len(fir)] = fir
+    gains = scipy.fft.rfft(padded.reshape(parts, -1), 2 * BLOCK_SAMPLES, axis=1)
+    total: Complex64 = spectra * gains[0]
+    for part in range(1, min(parts, len(spectra))):
+        total[part:] += spectra[:-part] * gains[part]
+    return total
+
+
+def _from_spectra(spectra: Complex64, length: int) -> Float32:
+    blocks: Float32 = scipy.fft.irfft(spectra, axis=1)[:, BLOCK_SAMPLES:]
+    return blocks.reshape(-1)[:length]
+
+
+def convolve(samples: Float32, fir: Float32) -> Float32:
+    """Causal convolution, cut to the signal's length: float32, shape (n,)."""
+    return _from_spectra(_filtered_spectra(samples, fir), len(samples))
+
+
+def apply_firs(samples: Float32, firs: Sequence[Float32]) -> Float32:
+    """Filter by all of them: float32, shape (n,), of the loudness that it had."""
+    if not firs:
         return samples
-    # The tail makes room for what rooms and filters add, so that it cannot wrap to the beginning.
-    size = scipy.fft.next_fast_len(len(samples) + SAMPLE_RATE_HZ // 2, real=True)
-    spectrum = scipy.fft.rfft(samples, size)
-    for response in responses:
-        spectrum *= response(size)
-    filtered = scipy.fft.irfft(spectrum, size)[: len(samples)]
+    joined = firs[0]
+    for fir in firs[1:]:
+        longer, shorter = (joined, fir) if len(joined) >= len(fir) else (fir, joined)
+        joined = convolve(np.pad(longer, (0, len(shorter) - 1)), shorter)
+    filtered = convolve(samples, joined)
     return filtered * np.float32(rms(samples) / rms(filtered))
 
 
-@lru_cache(maxsize=16)
-def _octaves(size: int) -> Float32:
-    """log2 of the bins' frequencies in Hz."""
-    hz = scipy.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ)
-    return np.log2(np.maximum(hz, 10.0)).astype(np.float32)
+def fir_of_gain(gain: NDArray[np.floating]) -> Float32:
+    """Minimum-phase FIR of a magnitude response (the cepstral method), shape (FIR_TAPS,).
+
+    Minimum phase, because a voice must not be delayed or ring before its onsets.
+
+    Args:
+        gain: above 0, shape (FIR_TAPS // 2 + 1,), from 0 Hz to half the sampling rate.
+    """
+    cepstrum = scipy.fft.irfft(np.log(np.maximum(gain, 1e-4)))
+    cepstrum[1 : FIR_TAPS // 2] *= 2
+    cepstrum[FIR_TAPS // 2 + 1 :] = 0
+    fir = scipy.fft.irfft(np.exp(scipy.fft.rfft(cepstrum)))
+    return fir.astype(np.float32)
 
 
-def _gain(size: int, knots_hz: Sequence[float], knots_db: Sequence[float]) -> Float32:
-    """Gain that runs straight in dB over log frequency between knots."""
-    decibels = np.interp(_octaves(size), np.log2(knots_hz), knots_db).astype(np.float32)
-    gain: Float32 = np.exp(decibels * np.float32(np.log(10) / 20))
-    return gain
+def fir_through(knots_hz: Sequence[float], knots_db: Sequence[float]) -> Float32:
+    """FIR whose gain runs straight in dB over log frequency between knots."""
+    decibels = np.interp(FIR_OCTAVES, np.log2(knots_hz), knots_db)
+    return fir_of_gain(10 ** (decibels / 20))
 
 
-def low_pass_response(cutoff_hz: float) -> Response:
-    """Flat up to the cutoff, 60 dB down a sixth of an octave above it."""
-    knots_hz = (10.0, cutoff_hz, cutoff_hz * 2 ** (1 / 6))
-    return lambda size: _gain(size, knots_hz, (0.0, 0.0, -60.0))
+def low_pass(cutoff_hz: float) -> Float32:
+    """FIR, flat up to the cutoff, 60 dB down a sixth of an octave above it."""
+    return fir_through((10.0, cutoff_hz, cutoff_hz * 2 ** (1 / 6)), (0.0, 0.0, -60.0))
 
 
-def band_pass_response(low_hz: float, high_hz: float) -> Response:
-    """Flat in the band, 40 dB down a third of an octave outside."""
+def band_pass(low_hz: float, high_hz: float) -> Float32:
+    """FIR, flat in the band, 40 dB down a third of an octave outside."""
     outside = 2 ** (1 / 3)
     knots_hz = (low_hz / outside, low_hz, high_hz, high_hz * outside)
-    return lambda size: _gain(size, knots_hz, (-40.0, 0.0, 0.0, -40.0))
+    return fir_through(knots_hz, (-40.0, 0.0, 0.0, -40.0))
 
 
-def loudspeaker_response(rng: Rng) -> Response:
-    """A small loudspeaker: little below 100 ... 500 Hz, resonances of up to 8 dB above."""
+def loudspeaker(rng: Rng) -> Float32:
+    """FIR of a small loudspeaker: little below 100 ... 500 Hz, resonances of up to 8 dB."""
     low_hz = rng.uniform(100, 500)
     knots_hz = np.concatenate([[low_hz / 4, low_hz], np.geomspace(low_hz * 1.3, 8000, 10)])
     knots_db = np.concatenate([[-30.0, 0.0], rng.normal(0, 3, 10).clip(-8, 8)])
-    return lambda size: _gain(size, list(knots_hz), list(knots_db))
+    return fir_through(list(knots_hz), list(knots_db))
 
 
-def microphone_response(rng: Rng) -> Response:
-    """A cheap microphone: high-pass at 20 ... 200 Hz, a tilt, and ripples of a few dB."""
+def microphone(rng: Rng) -> Float32:
+    """FIR of a cheap microphone: high-pass at 20 ... 200 Hz, a tilt, ripples of a few dB."""
     low_hz = rng.uniform(20, 200)
     knots_hz = np.concatenate([[low_hz / 2, low_hz], np.geomspace(low_hz * 1.5, 8000, 8)])
     tilt_db = np.linspace(0, rng.uniform(-6, 6), 8)
     knots_db = np.concatenate([[-12.0, 0.0], tilt_db + rng.normal(0, 2, 8)])
-    return lambda size: _gain(size, list(knots_hz), list(knots_db))
+    return fir_through(list(knots_hz), list(knots_db))
 
 
-def room_response(rir: Float32) -> Response:
-    """A room, its direct sound moved to time 0 so that the voice is not delayed."""
+def from_direct_sound(rir: Float32) -> Float32:
+    """A room impulse response, its direct sound moved to time 0: the voice is not delayed."""
     direct = int(np.argmax(np.abs(rir)))
-    return lambda size: scipy.fft.rfft(rir[direct : direct + size // 2].astype(np.float32), size)
+    return rir[direct : direct + SAMPLE_RATE_HZ // 2].astype(np.float32)
 
 
 def synthetic_rir(rng: Rng, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Float32:
@@ -352,13 +394,11 @@ def synthetic_rir(rng: Rng, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Float32:
 
 
 def coloured_noise(rng: Rng, count: int) -> Float32:
-    """Gaussian noise whose power falls with frequency as f^-a, a drawn from 0 ... 2."""
-    size = scipy.fft.next_fast_len(max(count, 2), real=True)
+    """Noise whose power falls with frequency as f^-a, a drawn from 0 ... 2; shape (count,)."""
+    # Uniform white noise is cheaper than Gaussian and becomes Gaussian in the filter.
+    white = rng.random(count, np.float32) - np.float32(0.5)
     slope = -rng.uniform(0, 2) / 2
-    spectrum = scipy.fft.rfft(rng.standard_normal(size, np.float32))
-    spectrum *= np.exp2(np.float32(slope) * (_octaves(size) - _octaves(size)[-1]))
-    noise: Float32 = scipy.fft.irfft(spectrum, size)[:count]
-    return noise
+    return convolve(white, fir_of_gain(np.exp2(slope * (FIR_OCTAVES - FIR_OCTAVES[-1]))))
 
 
 def add_noise(samples: Float32, noise: Float32, snr_db: float) -> Float32:
@@ -383,20 +423,29 @@ def soft_clip(samples: Float32, drive: float) -> Float32:
 # RawBoost (Tak et al., ICASSP 2022), with the ranges of its published code.
 
 
+def band_stop(low_hz: float, high_hz: float, taps: int) -> NDArray[np.float64]:
+    """Windowed-sinc band-stop of odd length and unit gain at 0 Hz, shape (taps,).
+
+    As `scipy.signal.firwin(taps, [low, high], window="hamming")`, at a sixth of its cost.
+    """
+    place = np.arange(taps) - taps // 2
+    low, high = 2 * low_hz / SAMPLE_RATE_HZ, 2 * high_hz / SAMPLE_RATE_HZ
+    passed = low * np.sinc(low * place) - high * np.sinc(high * place)
+    passed[taps // 2] += 1
+    passed *= 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(taps) / (taps - 1))
+    return np.asarray(passed / passed.sum(), np.float64)
+
+
 def _notches(rng: Rng, taps: tuple[int, int] = (10, 100), bands: int = 5) -> Float32:
     """FIR of several random band-stops in a row, of unit peak gain."""
-    from scipy.signal import firwin
-
     fir = np.ones(1)
     for _ in range(bands):
         centre_hz = rng.uniform(20, 8000)
         half_hz = rng.uniform(100, 1000) / 2
         low_hz = min(max(centre_hz - half_hz, 1.0), 7990.0)
         high_hz = max(min(centre_hz + half_hz, 7999.0), low_hz + 5)
-        count = int(rng.integers(*taps)) | 1
-        band = [low_hz, high_hz]
-        fir = np.convolve(fir, firwin(count, band, window="hamming", fs=SAMPLE_RATE_HZ))
-    peak = np.abs(scipy.fft.rfft(fir, 1024)).max()
+        fir = np.convolve(fir, band_stop(low_hz, high_hz, int(rng.integers(*taps)) | 1))
+    peak = np.abs(scipy.fft.rfft(fir, FIR_TAPS)).max()
     return (fir / max(float(peak), TINY)).astype(np.float32)
 
 
@@ -405,17 +454,15 @@ def convolutive_noise(samples: Float32, rng: Rng, order: int = 5) -> Float32:
 
     The first power is unattenuated, the others 5 ... 20 dB below it.
     """
-    size = scipy.fft.next_fast_len(len(samples) + 500, real=True)
     peak = max(float(np.abs(samples).max(initial=0.0)), TINY)
     normal = samples / np.float32(peak)
-    power = np.ones_like(normal)
-    total: Complex64 = np.zeros(size // 2 + 1, np.complex64)
-    for exponent in range(1, order + 1):
+    power = normal
+    total = _filtered_spectra(power, _notches(rng))
+    for _ in range(1, order):
         power = power * normal
-        gain = 1.0 if exponent == 1 else 10 ** (-rng.uniform(5, 20) / 20)
-        fir = _notches(rng)
-        total += np.float32(gain) * scipy.fft.rfft(power, size) * scipy.fft.rfft(fir, size)
-    out = scipy.fft.irfft(total, size)[: len(samples)]
+        gain = np.float32(10 ** (-rng.uniform(5, 20) / 20))
+        total += gain * _filtered_spectra(power, _notches(rng))
+    out = _from_spectra(total, len(samples))
     out -= out.mean()
     return out * np.float32(peak / max(float(np.abs(out).max()), TINY))
 
@@ -434,10 +481,8 @@ def stationary_noise(
     samples: Float32, rng: Rng, snr_db: tuple[float, float] = (10.0, 40.0)
 ) -> Float32:
     """Stationary, signal-independent noise, coloured by random notches."""
-    size = scipy.fft.next_fast_len(len(samples) + 500, real=True)
-    white = rng.random(size, np.float32) - np.float32(0.5)
-    spectrum = scipy.fft.rfft(white) * scipy.fft.rfft(_notches(rng), size)
-    noise = scipy.fft.irfft(spectrum, size)[: len(samples)]
+    white = rng.random(len(samples), np.float32) - np.float32(0.5)
+    noise = convolve(white, _notches(rng))
     return add_noise(samples, noise, rng.uniform(*snr_db))
 
 
@@ -450,7 +495,7 @@ def telephone(samples: Float32, codec: str = "mu-law") -> Float32:
     The band is that of ITU-T G.712. The cheap codecs (mu-law, a-law; ITU-T G.711) are computed
     here, the others by `training.codecs`.
     """
-    narrow = apply_responses(samples, [band_pass_response(300.0, 3400.0)])
+    narrow = apply_firs(samples, [band_pass(300.0, 3400.0)])
     if codec == "none":
         return narrow
     if codec in ("mu-law", "a-law"):
@@ -569,9 +614,7 @@ def trial_rng(trial_id: str, purpose: str) -> Rng:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def condition(
-    samples: Float32, name: str, rng: Rng, noises: Sampler | None = None
-) -> Float32:
+def condition(samples: Float32, name: str, rng: Rng, noises: Sampler | None = None) -> Float32:
     """One of the conditions that results are given for.
 
     Args:
@@ -593,9 +636,8 @@ def condition(
         return transcode(samples, str(rng.choice(["mp3-32k", "opus-16k"])))
     if name == "replay":
         played = soft_clip(samples, rng.uniform(0.5, 1.5))
-        heard = [loudspeaker_response(rng), room_response(synthetic_rir(rng))]
-        played = apply_responses(played, heard)
+        played = apply_firs(played, [loudspeaker(rng), from_direct_sound(synthetic_rir(rng))])
         noise = noises(rng, len(played)) if noises else coloured_noise(rng, len(played))
         played = add_noise(played, noise, REPLAY_SNR_DB)
-        return to_peak(apply_responses(played, [microphone_response(rng)]), -6.0)
+        return to_peak(apply_firs(played, [microphone(rng)]), -6.0)
     raise ValueError(f"condition is {name!r}; it must be one of {', '.join(CONDITIONS)}")

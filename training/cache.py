@@ -237,9 +237,10 @@ class WaveCache:
         self._refuse_if_large(missing, end, max_seconds, limit_gib)
         unread = []
         self._drop_torn_tail(end)
-        with self._samples_path.open("ab") as samples_file, self._index_path.open(
-            "a", encoding="utf-8"
-        ) as index_file:
+        with (
+            self._samples_path.open("ab") as samples_file,
+            self._index_path.open("a", encoding="utf-8") as index_file,
+        ):
             for clip, key in progress(missing, len(missing), "decoding"):
                 if key in self._extents:
                     continue
@@ -423,9 +424,7 @@ class FeatureCache:
         self._keys.save()
 
 
-def recording_features(
-    samples: Float32, front_end: FrontEnd, windows: WindowSettings
-) -> Float32:
+def recording_features(samples: Float32, front_end: FrontEnd, windows: WindowSettings) -> Float32:
     """log-Mel of every window of a recording, as the device cuts and computes them.
 
     Returns:

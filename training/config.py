@@ -36,6 +36,7 @@ class OptimiserSettings:
         weight_decay: decoupled (AdamW); 0 = plain Adam.
         clip_norm: gradients are scaled down to this global norm; 0 = never.
         average_momentum: of the running average of weights that is evaluated and kept; 0 = none.
+        jit: compile the training step further (XLA, torch.compile); worth a try on a GPU only.
         sam_radius: of sharpness-aware minimisation (TensorFlow backend); 0 = none.
     """
 
@@ -47,6 +48,7 @@ class OptimiserSettings:
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
     average_momentum: float = 0.0
+    jit: bool = False
     sam_radius: float = 0.0
 
     def __post_init__(self) -> None:
@@ -114,7 +116,11 @@ class RunSettings:
     start_from: str = ""
     front_end: FrontEnd = field(
         default_factory=lambda: FrontEnd(
-            n_fft=1024, win_length=1024, frame_hop=320, n_bands=80, center=False,
+            n_fft=1024,
+            win_length=1024,
+            frame_hop=320,
+            n_bands=80,
+            center=False,
             normalisation="mean",
         )
     )
@@ -130,9 +136,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in self.val_conditions:
             if name not in CONDITIONS:
-                raise ValueError(
-                    f"val condition {name!r} is not one of {', '.join(CONDITIONS)}"
-                )
+                raise ValueError(f"val condition {name!r} is not one of {', '.join(CONDITIONS)}")
         if self.model.head != self.loss.head and self.model.network == "lcnn":
             raise ValueError(
                 f"the loss {self.loss.name!r} needs the model's head {self.loss.head!r}"
@@ -178,7 +182,11 @@ def _value(default: Any, value: Any, name: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{name} is {value!r}; it must be a list")
         return tuple(value)
-    if isinstance(default, bool) or default is None:
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} is {value!r}; it must be true or false")
+        return value
+    if default is None:
         return value
     if isinstance(default, float):
         if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):

@@ -23,7 +23,20 @@ from training.protocols import (
 )
 
 MANIFEST_COLUMNS = frozenset(
-    "id kind label generator family speaker utterance language seconds source split report".split()
+    [
+        "id",
+        "kind",
+        "label",
+        "generator",
+        "family",
+        "speaker",
+        "utterance",
+        "language",
+        "seconds",
+        "source",
+        "split",
+        "report",
+    ]
 )
 FOLDER_LABELS = {"bonafide": "bonafide", "bona-fide": "bonafide", "real": "bonafide"}
 FOLDER_LABELS.update({"spoof": "spoof", "fake": "spoof"})

@@ -33,6 +33,9 @@ Float32 = NDArray[np.float32]
 Batch = tuple[Float32, Float32]
 PREFETCH_PER_WORKER = 3
 WEIGHT_ROUNDS = 20
+# glibc's <malloc.h>
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,16 @@ class BatchMaker:
 _maker: BatchMaker | None = None
 
 
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed: pages fetched anew for every array double a window's cost."""
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+
+
 def _start_worker(maker: BatchMaker) -> None:
     from threadpoolctl import threadpool_limits
 
@@ -238,6 +251,7 @@ def _start_worker(maker: BatchMaker) -> None:
     _maker = maker
     os.nice(1)
     threadpool_limits(1)
+    _keep_freed_memory()
 
 
 def _work(epoch: int, index: int) -> Batch:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import Rng, condition, trial_rng
 from training.audio import read_clip
+from training.augment import Rng, condition, trial_rng
 from training.cache import FeatureCache, progress, write_atomically
 from training.calibrate import Calibration
 from training.metrics import (
@@ -43,13 +43,10 @@ BOOTSTRAP_SEED = 2024
 
 def keras_scorer(model: Any) -> WindowScorer:
     """A Keras model as a scorer of windows."""
-    import keras
 
     def score(features: Float32) -> Float64:
         outputs = [
-            keras.ops.convert_to_numpy(
-                model(features[first : first + BATCH_WINDOWS, ..., None], training=False)
-            )
+            np.asarray(model.predict_on_batch(features[first : first + BATCH_WINDOWS, ..., None]))
             for first in range(0, len(features), BATCH_WINDOWS)
         ]
         return np.concatenate(outputs).reshape(-1).astype(np.float64)

@@ -82,5 +82,3 @@ def one_class_softmax(targets: Any, cosines: Any, settings: LossSettings) -> Any
     bonafide = ops.softplus(settings.scale * (settings.margin_bonafide + cosines))
     spoof = ops.softplus(settings.scale * (-cosines - settings.margin_spoof))
     return (targets * spoof + (1 - targets) * bonafide) / settings.scale
-
-

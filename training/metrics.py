@@ -135,7 +135,7 @@ def log_likelihood_cost(log_ratios: ArrayLike, labels: ArrayLike) -> float:
 
 
 def pool_adjacent_violators(values: Float64, weights: Float64) -> Float64:
-    """Best non-decreasing fit in the weighted least-squares sense, same shape (Ayer et al. 1955)."""
+    """Best non-decreasing fit in weighted least squares, same shape (Ayer et al., 1955)."""
     means: list[float] = []
     masses: list[float] = []
     counts: list[int] = []
@@ -162,13 +162,12 @@ def min_log_likelihood_cost(scores: ArrayLike, labels: ArrayLike) -> float:
     prior = label_array.mean()
     with np.errstate(divide="ignore"):
         ratios = np.log(posterior) - np.log1p(-posterior) - np.log(prior / (1 - prior))
-        spoof = np.logaddexp(0, -ratios) @ spoofs / spoofs.sum()
-        bonafide_counts = totals - spoofs
-        # A posterior of 1 holds no bona fide trial: its infinite cost is taken zero times.
-        alert = np.where(bonafide_counts > 0, np.logaddexp(0, ratios), 0)
-        miss = np.where(spoofs > 0, np.logaddexp(0, -ratios), 0)
-        spoof = miss @ spoofs / spoofs.sum()
-        bonafide = alert @ bonafide_counts / bonafide_counts.sum()
+    bonafide_counts = totals - spoofs
+    # A posterior of 1 holds no bona fide trial: its infinite cost is taken zero times.
+    alert = np.where(bonafide_counts > 0, np.logaddexp(0, ratios), 0)
+    miss = np.where(spoofs > 0, np.logaddexp(0, -ratios), 0)
+    spoof = miss @ spoofs / spoofs.sum()
+    bonafide = alert @ bonafide_counts / bonafide_counts.sum()
     return float((spoof + bonafide) / (2 * np.log(2)))
 
 

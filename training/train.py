@@ -260,7 +260,8 @@ class Run:
         )
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         loss = make_loss(self.settings.loss)
-        self.model.compile(optimizer=self.optimizer, loss=loss)
+        # Keras would choose XLA by itself, which makes these networks 3 times slower on a CPU.
+        self.model.compile(optimizer=self.optimizer, loss=loss, jit_compile=chosen.jit)
         self.optimizer.build(self.model.trainable_variables)
         if chosen.sam_radius:
             from training.sam import sam_step
@@ -350,9 +351,7 @@ class Run:
             with np.load(self._checkpoint) as stored:
                 state = json.loads(str(stored["state"]))
                 model = [stored[f"model{i}"] for i in range(len(self.model.variables))]
-                optimizer = [
-                    stored[f"optimizer{i}"] for i in range(len(self.optimizer.variables))
-                ]
+                optimizer = [stored[f"optimizer{i}"] for i in range(len(self.optimizer.variables))]
                 count = sum(name.startswith("average") for name in stored.files)
                 self.average.weights = [stored[f"average{i}"] for i in range(count)]
             _assign(self.model.variables, model)
@@ -391,8 +390,9 @@ class Validation:
     def __init__(self, corpus: Corpus, settings: RunSettings) -> None:
         self.trials = corpus.side("val", reported_only=True)
         if len({trial.label for trial in self.trials}) < 2:
-            raise CorpusError("val needs reported trials of both classes; it holds "
-                              f"{len(self.trials)} trials")
+            raise CorpusError(
+                f"val needs reported trials of both classes; it holds {len(self.trials)} trials"
+            )
         self._settings = settings
         self._noises = corpus.noises
         self._cache = FeatureCache(
@@ -663,13 +663,9 @@ def evaluate_run(
     if not trials:
         raise CorpusError(f"the corpora hold no trials to report on in {split}")
     windows = replace(settings.windows, scope=scope)
-    features = FeatureCache(
-        Path(cache or settings.cache) / "features", settings.front_end, windows
-    )
+    features = FeatureCache(Path(cache or settings.cache) / "features", settings.front_end, windows)
     scorer = keras_scorer(load_model(folder))
-    scored = Scored(
-        trials, score_trials(scorer, trials, features, condition_name, corpus.noises)
-    )
+    scored = Scored(trials, score_trials(scorer, trials, features, condition_name, corpus.noises))
     generators = load_data_description(folder)["train_generators"]
     made = report(scored, calibration, float(point["threshold"]), generators)
     name = f"{split}-{condition_name}" + ("" if scope == "file" else f"-{scope}")

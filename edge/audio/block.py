@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Callable, Optional, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ = 16000
+
+# Everything that can happen to a source, and what it means.
+EVENT_KINDS = {
+    "opened": "audio arrives for the first time",
+    "recovered": "audio arrives again after an outage; lost_samples tells how much is missing",
+    "absent": "the device is not there",
+    "busy": "another program holds the device",
+    "failed": "the device or stream cannot be opened for another reason",
+    "silent-start": "the device was opened but no audio came in time",
+    "stalled": "audio stopped arriving although the stream still claims to be active",
+    "ended": "the stream ended or its device disappeared",
+    "crashed": "the capture process died or spoke nonsense",
+    "moved": "the sound server moved the capture to another input",
+    "gap": "audio was lost inside a running stream",
+    "overload": "audio was dropped because it was not consumed in time",
+}
 
 
 @dataclass(frozen=True)
@@ -18,10 +36,14 @@ class AudioBlock:
         samples: float32, shape (n,), nominally in [-1, 1], at the source's `sample_rate_hz`.
         start: index of the first sample on the source's own timeline. The timeline counts lost
             samples too, so a block that starts later than the last one ended follows a gap.
+        captured_s: when the first sample was captured, on the clock `edge.audio.clock.now_s`
+            (wall time = time.time() - (now_s() - captured_s)); None where audio is not live. It
+            follows the device's clock, whose 50 to 200 ppm against ours make seconds in a day.
     """
 
     samples: NDArray[np.float32]
     start: int
+    captured_s: float | None = None
 
     @property
     def end(self) -> int:
@@ -35,15 +57,21 @@ class SourceEvent:
 
     Attributes:
         source: name of the source.
-        kind: machine-readable word, e.g. "opened", "lost", "stalled", "gap", "overload".
+        kind: one of EVENT_KINDS.
         message: one sentence for a person.
-        lost_samples: how many samples went missing, where that is known.
+        lost_samples: how many samples (at the source's `sample_rate_hz`) went missing.
+        count: how many events of the kind this one stands for: repetitions are gathered.
     """
 
     source: str
     kind: str
     message: str
     lost_samples: int = 0
+    count: int = 1
+
+
+OnEvent = Callable[[SourceEvent], None]
+OptionalOnEvent = Optional[OnEvent]
 
 
 class AudioSource(Protocol):
@@ -51,6 +79,7 @@ class AudioSource(Protocol):
 
     A source converts to mono at `sample_rate_hz` itself. `blocks` ends when a file ends; a live
     source goes on for ever, reopening what it lost, until `close` is called from any thread.
+    A live source must be read without pause: `edge.audio.queue.SourceQueue` does that.
     """
 
     name: str

@@ -36,7 +36,7 @@ class ModelSettings:
     width: float = 1.0
     stages: tuple[int, ...] = (32, 48, 64, 32, 32)
     pools: tuple[int, ...] = (1, 1, 1, 0, 1)
-    first_stride: tuple[int, int] = (1, 1)
+    first_stride: tuple[int, int] = (2, 2)
     first_kernel: int = 5
     pooling: str = "mean-std"
     keep_frequency: bool = True

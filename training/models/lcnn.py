@@ -28,10 +28,14 @@ def max_feature_map(x: Any) -> Any:
 def mfm_convolution(x: Any, channels: int, kernel: int, stride: tuple[int, int] = (1, 1)) -> Any:
     """Convolution to twice the channels, BatchNorm, Max-Feature-Map."""
     x = layers.Conv2D(
-        2 * channels, kernel, strides=stride, padding="same", use_bias=False,
+        2 * channels,
+        kernel,
+        strides=stride,
+        padding="same",
+        use_bias=False,
         kernel_initializer="he_normal",
     )(x)
-    x = layers.BatchNormalization(momentum=0.98)(x)
+    x = layers.BatchNormalization(momentum=0.95)(x)
     return max_feature_map(x)
 
 
@@ -60,7 +64,10 @@ def pool_over_time(x: Any, pooling: str) -> Any:
 
 
 def build_lcnn(frames: int, bands: int, settings: ModelSettings) -> Any:
-    """LCNN-9 at the default settings: a 5x5, then four pairs of 1x1 and 3x3 convolutions."""
+    """LCNN-9 at the default stages: a 5x5, then four pairs of 1x1 and 3x3 convolutions.
+
+    The published one has `first_stride` (1, 1), at four times the cost.
+    """
 
     def scaled(channels: int) -> int:
         return max(4, round(channels * settings.width))
@@ -84,7 +91,7 @@ def build_lcnn(frames: int, bands: int, settings: ModelSettings) -> Any:
     x = layers.Flatten()(x)
     x = layers.Dropout(settings.dropout)(x)
     x = layers.Dense(2 * settings.embedding, use_bias=False)(x)
-    x = layers.BatchNormalization(momentum=0.98)(x)
+    x = layers.BatchNormalization(momentum=0.95)(x)
     x = layers.Reshape((1, 2, settings.embedding))(x)
     x = layers.Flatten(name="embedding")(layers.MaxPooling2D((1, 2))(x))
     return keras.Model(inputs, _head(x, settings.head), name="lcnn")
