@@ -604,7 +604,8 @@ def load_settings(folder: Path) -> RunSettings:
     Raises:
         TrainingError: the folder is no run.
     """
-    return settings_from(RunSettings, _read_json(folder / "config.json"))
+    path = folder / "config.json"
+    return settings_from(_read_json(path), str(path))
 
 
 def load_calibration(folder: Path) -> tuple[Calibration, dict[str, Any]]:
