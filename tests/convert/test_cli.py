@@ -136,7 +136,7 @@ def test_a_run_whose_threshold_no_device_can_use_is_refused(run_folder, tmp_path
     stored["operating_point"]["threshold"] = 1.5
     (copy / "calibration.json").write_text(json.dumps(stored))
     assert main(["bundle", str(copy), "--out", str(tmp_path / "b")]) == 1
-    assert "operating point 1.5" in one_sentence(capsys)
+    assert "must lie between 0 and 1" in one_sentence(capsys)
 
 
 def test_a_corpus_that_has_moved_is_named(run_folder, tmp_path, capsys):
