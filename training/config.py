@@ -68,12 +68,14 @@ class CorpusSettings:
         path: the manifest CSV, or the corpus folder.
         audio: where the manifest's ID.flac lie.
         split: every trial goes to this side; "" = as the corpus says, or a random split.
+        parts: folders of a manifest's source that count as sources of their own, SOURCE:FOLDER.
     """
 
     kind: str = "manifest"
     path: str = ""
     audio: str = ""
     split: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
