@@ -17,7 +17,5 @@ def test_the_documentation_explains_every_event():
 
 def test_no_event_is_told_that_is_not_listed():
     code = "".join(path.read_text() for path in (ROOT / "edge/audio").glob("*.py"))
-    told = re.findall(
-        r'(?:CaptureError|_lose|_give_up|_incident|return)\(?\s*"([a-z-]+)",', code
-    )
+    told = re.findall(r'(?:CaptureError|_lose|_give_up|_incident|return)\(?\s*"([a-z-]+)",', code)
     assert {"absent", "stalled", "gap", "crashed"} <= set(told) <= set(EVENT_KINDS)
