@@ -18,7 +18,7 @@ from edge.errors import AudioError
 
 BLOCK_S = 0.25
 # libsndfile's wrapper seeks after each read, which FLAC and MP3 pay for: seldom and much.
-READ_S = 4.0
+READ_S = 2.0
 # Writers that do not know the length beforehand (a pipe) leave 0 or a huge number in the header.
 UNKNOWN_LENGTH_MIN = 0x7FFFF000
 # Many a writer counts its headers or the last packet wrongly, and nothing is missing.
