@@ -618,10 +618,12 @@ def _list_item(lines: Iterator[str], off: bool, name: str) -> Iterator[str]:
 
 def _comment(slot: Slot, required: bool) -> Iterator[str]:
     """What a key means, then its unit, range and default."""
-    doc = str(slot.metadata.get("doc", "")).strip()
-    doc = doc[:1].upper() + doc[1:] + ("" if doc.endswith(".") or not doc else ".")
     item = slot.kind.item or slot.kind
-    if dataclasses.is_dataclass(item.base):
+    is_section = dataclasses.is_dataclass(item.base)
+    summary = (item.base.__doc__ or "").split("\n")[0] if is_section else ""
+    doc = str(slot.metadata.get("doc", summary)).strip()
+    doc = doc[:1].upper() + doc[1:] + ("" if doc.endswith(".") or not doc else ".")
+    if is_section:
         yield from [doc] if doc else []
         return
     facts = [

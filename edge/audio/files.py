@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -112,7 +113,8 @@ def read_mono(path: Path, channel: int | None = None) -> Iterator[tuple[Float32,
     check_whole(path)
     frames = 0
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        # As bytes, because a name on POSIX need not be text; on Windows it is.
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
             size = max(1, round(file.samplerate * READ_S))
             while len(data := file.read(size, dtype="float32", always_2d=True)):
                 check_finite(data, path, frames, file.samplerate)
