@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 
 if TYPE_CHECKING:
     from training.config import CorpusSettings, RunSettings
@@ -91,6 +91,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, help="manifest.csv of a corpus")
     parser.add_argument("--audio", type=Path, help="folder of the manifest's ID.flac")
     parser.add_argument("--folder", type=Path, help="folder that holds bonafide/ and spoof/")
+    parser.add_argument(
+        "--corpus",
+        action="append",
+        default=[],
+        metavar="LAYOUT=PATH",
+        help="a published data set as it was unpacked, such as asvspoof2019-la=data/LA",
+    )
     parser.add_argument("--cache", help="folder of decoded audio and features")
 
 
@@ -113,6 +120,11 @@ def _named_corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
         named.append(CorpusSettings("manifest", str(arguments.manifest), audio))
     if arguments.folder:
         named.append(CorpusSettings("folder", str(arguments.folder)))
+    for entry in arguments.corpus:
+        layout, equals, path = entry.partition("=")
+        if not equals:
+            raise ConfigError(f"--corpus takes LAYOUT=PATH, not {entry!r}")
+        named.append(CorpusSettings(layout, path))
     return tuple(named)
 
 
@@ -135,7 +147,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from training.train import load_settings, train
 
     resumed = arguments.resume and (arguments.run / "config.json").exists()
-    if resumed and not (arguments.config or arguments.set or arguments.manifest):
+    if resumed and not (arguments.config or arguments.set or _named_corpora(arguments)):
         settings = load_settings(arguments.run)
         given = {
             name: getattr(arguments, name)
