@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -53,6 +54,15 @@ class VariantEntry:
     file: str
     golden_logit: float
     golden_tolerance: float
+
+    def __post_init__(self) -> None:
+        # Python reads 1e999 as infinity, and an infinite tolerance would let any score pass.
+        if not math.isfinite(self.golden_logit):
+            raise ValueError(f"golden_logit {self.golden_logit} must be finite")
+        if not (math.isfinite(self.golden_tolerance) and self.golden_tolerance > 0):
+            raise ValueError(
+                f"golden_tolerance {self.golden_tolerance} must be finite and above 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,7 @@ class Manifest:
     def _check(self) -> None:
         for name, kind in _PLAIN_FIELDS.items():
             _typed(getattr(self, name), kind, name)
+        _typed(self.front_end.center, bool, "front_end.center")
         if not _VERSION.fullmatch(self.version):
             raise ValueError(f"version {self.version!r} is not of the form 1.2.3")
         if self.padding not in PADDINGS:
@@ -151,6 +162,7 @@ class Manifest:
 
 
 _PLAIN_FIELDS: dict[str, type] = {
+    "format": int,
     "name": str,
     "version": str,
     "created": str,
@@ -202,12 +214,14 @@ class ModelBundle:
         manifest: what it says of itself.
         variant: the form of the network in use.
         model: bytes of that network's .tflite.
+        golden: bytes of the golden clip, as they were when they were checked.
     """
 
     path: Path
     manifest: Manifest
     variant: str
     model: bytes
+    golden: bytes
 
     @classmethod
     def load(cls, path: Path | str = DEFAULT_BUNDLE, variant: str | None = None) -> ModelBundle:
@@ -236,7 +250,8 @@ class ModelBundle:
                 f"{', '.join(sorted(manifest.variants))}."
             )
         contents = {name: _checked(folder, name, entry) for name, entry in manifest.files.items()}
-        return cls(folder, manifest, chosen, contents[manifest.variants[chosen].file])
+        model = contents[manifest.variants[chosen].file]
+        return cls(folder, manifest, chosen, model, contents[manifest.golden_file])
 
     @property
     def variant_entry(self) -> VariantEntry:

@@ -35,7 +35,7 @@ HEALTHY = "ok"
 MODEL_FAULT = "model-fault"
 
 # The stages that a window passes, in order, as `on_stage` names them.
-STAGES = ("log_mel", "gate", "inference", "decision")
+STAGES = ("health", "log_mel", "gate", "inference", "decision")
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,7 @@ class Detector:
         """One window through every stage, and then room for the next hop."""
         self._on_stage("start")
         health = health_of(samples, self.settings.health)
+        self._on_stage("health")
         decibels = self._decibels(samples) if health == HEALTHY else None
         self._on_stage("log_mel")
         level_dbfs, speech = self._gate(samples, decibels)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
+import io
 import math
+import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -13,13 +18,16 @@ import numpy as np
 
 from edge.bundle import ModelBundle
 from edge.errors import BundleError, EdgeError
-from edge.features import Float32
+from edge.features import Float32, log_mel
+from edge.windows import fit_window
 
 # LiteRT first: it hands int8 operations to XNNPACK, which tflite-runtime 2.14 does not.
 RUNTIMES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite_runtime.interpreter", "tflite-runtime"),
 )
+
+GREETING = b"INFO: "
 
 
 @dataclass(frozen=True)
@@ -79,20 +87,28 @@ class Scorer:
             outputs = self._interpreter.get_output_details()
         except (ValueError, RuntimeError, TypeError) as error:
             raise BundleError(
-                f"{self.runtime.name} {self.runtime.version} cannot load the network: {error}"
+                f"{self.runtime.name} {self.runtime.version} cannot load the network: "
+                f"{' '.join(str(error).split())}"
             ) from error
         shape = list(inputs[0]["shape"]) if len(inputs) == 1 else []
         if len(shape) != 4 or shape[0] != 1 or shape[3] != 1:
             raise BundleError(
-                f"The network takes {[list(i['shape']) for i in inputs]}, not one input of shape "
+                f"The network takes {_shapes(inputs)}, not one input of shape "
                 "(1, frames, bands, 1)."
             )
         if len(outputs) != 1 or int(np.prod(outputs[0]["shape"])) != 1:
             raise BundleError(
-                f"The network gives {[list(o['shape']) for o in outputs]}, not a single score."
+                f"The network gives {_shapes(outputs)}, not a single score."
             )
         self.frames, self.bands = int(shape[1]), int(shape[2])
         self._input, self._output = inputs[0], outputs[0]
+
+    @property
+    def output_step(self) -> float:
+        """The least by which two scores differ; 0 when the output is a float."""
+        if self._output["dtype"] == np.float32:
+            return 0.0
+        return float(self._output["quantization"][0])
 
     def score(self, features: Float32) -> float:
         """Logit that the window is a spoof; higher = more likely.
@@ -116,6 +132,23 @@ class Scorer:
         output = self._interpreter.get_tensor(self._output["index"])
         return _dequantise(output.reshape(-1)[0], self._output)
 
+    def describe(self) -> tuple[list[dict[str, Any]], dict[int, list[int]]]:
+        """What the network consists of, for the benchmark.
+
+        Returns:
+            The runtime's own list of operations (delegates last), and tensors' shapes by index;
+            both empty where the runtime does not tell.
+        """
+        if not hasattr(self._interpreter, "_get_ops_details"):
+            return [], {}
+        tensors = self._interpreter.get_tensor_details()
+        shapes = {int(t["index"]): [int(size) for size in t["shape"]] for t in tensors}
+        return list(self._interpreter._get_ops_details()), shapes
+
+
+def _shapes(details: list[dict[str, Any]]) -> str:
+    return " and ".join(str(tuple(int(n) for n in detail["shape"])) for detail in details)
+
 
 def _quantise(values: Any, detail: dict[str, Any]) -> Any:
     """Float to the tensor's own type: rounded to nearest and saturated (TFLite's int8 spec)."""
@@ -134,6 +167,23 @@ def _dequantise(value: Any, detail: dict[str, Any]) -> float:
     return float((int(value) - zero_point) * scale)
 
 
+@contextlib.contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep back what a runtime says for information: it writes to descriptor 2, past Python."""
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if not line.startswith(GREETING):
+                    os.write(2, line)
+
+
 def open_scorer(bundle: ModelBundle, threads: int = 1) -> Scorer:
     """The bundle's network, its input held against the bundle's front end.
 
@@ -141,7 +191,8 @@ def open_scorer(bundle: ModelBundle, threads: int = 1) -> Scorer:
         BundleError: the network cannot be loaded or does not fit the front end.
     """
     try:
-        scorer = Scorer(bundle.model, threads)
+        with _without_greeting():
+            scorer = Scorer(bundle.model, threads)
     except BundleError as error:
         raise BundleError(f"The bundle {bundle.path}, variant {bundle.variant}: {error}") from error
     front_end = bundle.manifest.front_end
@@ -167,3 +218,40 @@ class GoldenResult:
     def passed(self) -> bool:
         """Does this device compute what the bundle's maker computed?"""
         return math.isfinite(self.measured) and abs(self.measured - self.expected) <= self.tolerance
+
+
+def check_golden(bundle: ModelBundle, scorer: Scorer) -> GoldenResult:
+    """Score the bundle's golden clip with this device's code and runtime.
+
+    Raises:
+        BundleError: the clip cannot be used.
+    """
+    manifest = bundle.manifest
+    fitted = fit_window(golden_samples(bundle), manifest.window_samples, manifest.padding)
+    measured = scorer.score(log_mel(fitted, manifest.front_end))
+    entry = bundle.variant_entry
+    return GoldenResult(entry.golden_logit, measured, entry.golden_tolerance)
+
+
+def golden_samples(bundle: ModelBundle) -> Float32:
+    """The golden clip: float32, shape (n,), at the front end's rate.
+
+    Raises:
+        BundleError: it is no audio, is empty, has more than one channel or another rate, or holds
+            samples that are not finite.
+    """
+    import soundfile
+
+    name = bundle.golden_path
+    try:
+        samples, rate_hz = soundfile.read(io.BytesIO(bundle.golden), dtype="float32")
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        raise BundleError(f"The golden clip {name} cannot be read: {error}") from error
+    expected_hz = bundle.manifest.front_end.sample_rate_hz
+    if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
+        raise BundleError(f"The golden clip {name} is not one channel of finite samples.")
+    if rate_hz != expected_hz:
+        raise BundleError(
+            f"The golden clip {name} is sampled at {rate_hz} Hz, the model needs {expected_hz} Hz."
+        )
+    return np.asarray(samples, np.float32)

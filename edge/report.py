@@ -14,7 +14,15 @@ from datetime import datetime
 from typing import Any
 
 from edge.decision import DecisionRule
-from edge.detector import BONAFIDE, HEALTHY, NO_SPEECH, SPOOF, RecordingResult, WindowResult
+from edge.detector import (
+    BONAFIDE,
+    HEALTHY,
+    NO_SPEECH,
+    NOT_SCORED,
+    SPOOF,
+    RecordingResult,
+    WindowResult,
+)
 
 Record = dict[str, Any]
 
@@ -64,7 +72,7 @@ def window_record(
         "spoof_probability": result.probability,
         "smoothed_probability": result.smoothed,
         "verdict": result.verdict,
-        "alert": result.raised,
+        "alerting": result.raised,
         "health": result.health,
         "level_dbfs": result.level_dbfs if math.isfinite(result.level_dbfs) else None,
         "model": model,
@@ -72,38 +80,44 @@ def window_record(
     }
 
 
-def alert_record(window: Record, state: str, alert_id: str, rule: DecisionRule) -> Record:
+def alert_record(
+    window: Record, state: str, record_id: str, alert: str, rule: DecisionRule, why: str = ""
+) -> Record:
     """An alert's beginning or end.
 
     Args:
         window: record of the window that brought it.
         state: "raised" or "cleared".
-        alert_id: the same for the beginning and the end of one alert, and for no other.
+        record_id: of this record and no other, so that repeated deliveries can be told.
+        alert: the id of the record that raised the alert; on that record, its own.
         rule: the rule in force.
+        why: a sentence in place of the rule's own.
     """
     carried = ("window", "start_s", "end_s", "spoof_probability", "smoothed_probability", "model")
     return {
         "type": "alert",
-        "id": alert_id,
+        "id": record_id,
+        "alert": alert,
         "time": window["time"],
         "source": window["source"],
         "state": state,
         **{key: window[key] for key in carried},
         "threshold": rule.threshold,
-        "message": _alert_sentence(window["source"], state, rule),
+        "message": why or _alert_sentence(window["source"], state, rule),
     }
 
 
 def _alert_sentence(source: str, state: str, rule: DecisionRule) -> str:
     settings = rule.settings
+    windows = f"of the last {settings.of_windows} windows with speech"
     if state == "raised":
         return (
-            f"The voice at {source} is likely synthetic: at least {settings.alert_windows} of the "
-            f"last {settings.of_windows} windows exceed {rule.threshold:.3g}."
+            f"The voice at {source} is likely synthetic: at least {settings.alert_windows} "
+            f"{windows} exceed {rule.threshold:.3g}."
         )
     return (
-        f"The alert at {source} is over: fewer than {settings.alert_windows} of the last "
-        f"{settings.of_windows} windows exceed {rule.release_threshold:.3g}."
+        f"The alert at {source} is over: fewer than {settings.alert_windows} {windows} exceed "
+        f"{rule.release_threshold:.3g}."
     )
 
 
@@ -128,21 +142,26 @@ def event_record(source: str, kind: str, message: str, time: datetime, **facts: 
 
 
 def recording_record(file: str, result: RecordingResult, sample_rate_hz: int) -> Record:
-    """The result of `earwitness score` for one file; `windows` holds the scored ones."""
-    windows = [
-        {
-            "start_s": window.start / sample_rate_hz,
-            "end_s": window.end / sample_rate_hz,
-            "spoof_probability": window.probability,
-        }
-        for window in result.windows
-        if window.probability is not None
-    ]
+    """The result of `earwitness score` for one file.
+
+    `windows` holds those that were scored, `windows_without_speech` counts the others. Where the
+    input of some was unfit, `health` says how.
+    """
+    scored = [window for window in result.windows if window.probability is not None]
     record: Record = {
         "file": file,
-        "verdict": result.verdict,
+        # A recording of which nothing could be judged has no speech for us; `health` says why.
+        "verdict": NO_SPEECH if result.verdict == NOT_SCORED else result.verdict,
         "spoof_probability": result.probability,
-        "windows": windows,
+        "windows": [
+            {
+                "start_s": window.start / sample_rate_hz,
+                "end_s": window.end / sample_rate_hz,
+                "spoof_probability": window.probability,
+            }
+            for window in scored
+        ],
+        "windows_without_speech": len(result.windows) - len(scored),
     }
     faults = sorted({window.health for window in result.windows} - {HEALTHY})
     return {**record, "health": faults[0]} if faults else record
@@ -150,7 +169,7 @@ def recording_record(file: str, result: RecordingResult, sample_rate_hz: int) ->
 
 def json_line(record: Mapping[str, Any]) -> str:
     """A record on one line, without its newline; numbers at full precision."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return json.dumps(record, allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -161,11 +180,13 @@ class Style:
         colour: ANSI colours.
         blocks: characters beyond ASCII.
         sources: name the source in each line, because there are several.
+        positions: show the place in the recording and not the time of day.
     """
 
     colour: bool = False
     blocks: bool = False
     sources: bool = False
+    positions: bool = False
 
     def paint(self, text: str, code: str) -> str:
         """Text in a colour, where there are colours."""
@@ -188,12 +209,12 @@ def text_line(record: Mapping[str, Any], style: Style = Style()) -> str:
 def _window_text(record: Mapping[str, Any], style: Style) -> str:
     probability = record["spoof_probability"]
     if probability is None:
-        gauge, number = " " * BAR_CELLS, "    "
+        gauge, number = " " * BAR_CELLS, " " * 6
     else:
-        gauge, number = bar(probability, style.blocks), f"{probability:4.0%}"
+        gauge, number = bar(probability, style.blocks), f"{probability:6.1%}"
     verdict = record["verdict"]
     reason = "" if record["health"] == HEALTHY else f" ({record['health']})"
-    mark = style.paint("  ALERT", f"{BOLD};{RED}") if record["alert"] else ""
+    mark = style.paint("  ALERT", f"{BOLD};{RED}") if record["alerting"] else ""
     colour = COLOURS.get(verdict, YELLOW)
     told = style.paint(f"{gauge} {number}  {verdict}{reason}", colour)
     return f"{_head(record, style)}  {told}{mark}"
@@ -207,25 +228,45 @@ def _alert_text(record: Mapping[str, Any], style: Style) -> str:
 
 
 def _event_text(record: Mapping[str, Any], style: Style) -> str:
-    told = style.paint(f"{record['kind']}: {record['message']}", YELLOW)
-    return f"{_head(record, style)}  {told}"
+    if record["kind"] == "started":
+        return _started_text(record, style)
+    told = style.paint(f"{record['source']}: {record['kind']}: {record['message']}", YELLOW)
+    return f"{_time(record, style)}  {told}"
+
+
+def _started_text(record: Mapping[str, Any], style: Style) -> str:
+    facts = {
+        "model": record["model"],
+        "sources": ", ".join(record["sources"]),
+        "windows": record["windows"],
+        "rule": record["rule"],
+    }
+    lines = (f"  {style.paint(f'{name:<9}', DIM)}{fact}" for name, fact in facts.items())
+    return "\n".join([style.paint(f"earwitness {record['version']}", BOLD), *lines])
 
 
 def _head(record: Mapping[str, Any], style: Style) -> str:
-    """Time of day, and the source where there are several; an event always names its part."""
+    """When, and the source where there are several."""
+    time = _time(record, style)
+    return f"{time}  {record['source']}" if style.sources else time
+
+
+def _time(record: Mapping[str, Any], style: Style) -> str:
+    if style.positions and "end_s" in record:
+        return f"{record['start_s']:6.1f} -{record['end_s']:6.1f} s"
     time = str(record["time"])[11:19]
-    named = style.sources or record["type"] == "event"
-    return f"{time}  {record['source']}" if named else time
+    return f"{time:>15}" if style.positions else time
 
 
 def recording_text(record: Mapping[str, Any], style: Style = Style()) -> str:
     """The result of `earwitness score` for one file as one line for people."""
     if "error" in record:
-        return style.paint(f"error           {record['file']}: {record['error']}", YELLOW)
+        return style.paint(f"{'error':<10}        {record['file']}: {record['error']}", YELLOW)
     probability = record["spoof_probability"]
-    number = "    " if probability is None else f"{probability:4.0%}"
-    count = len(record["windows"])
-    windows = f"{count} window{'' if count == 1 else 's'}"
+    number = " " * 6 if probability is None else f"{probability:6.1%}"
+    scored = len(record["windows"])
+    total = scored + record["windows_without_speech"]
+    windows = f"{scored} of {total} window{'' if total == 1 else 's'} judged"
     health = f", {record['health']}" if "health" in record else ""
     verdict = style.paint(f"{record['verdict']:<10}", COLOURS.get(record["verdict"], YELLOW))
     return f"{verdict}{number}  {record['file']}  ({windows}{health})"

@@ -1,8 +1,8 @@
 """Settings: frozen dataclasses read from YAML, with every error at once and each by its line. Pure.
 
 A settings class is a frozen dataclass, one per concern. A field's annotation says its type (bool,
-int, float, str, another settings class, `tuple[X, ...]`, `dict[str, str]`, any of them `| None`)
-and its metadata says the rest:
+int, float, str, Path, another settings class, `tuple[X, ...]`, `dict[str, str]`, or any of them
+`| None`), and its metadata says the rest:
 
     doc               one line for the shipped example
     unit              "s", "Hz", ...
@@ -31,6 +31,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -44,6 +45,7 @@ EXPECTED = {
     int: "a whole number",
     float: "a number",
     str: "text",
+    Path: "a path",
     tuple: "a list",
     dict: "a mapping (key: value)",
 }
@@ -59,6 +61,7 @@ FALSE_WORDS = ("false", "no", "off")
 NULL_WORDS = ("null", "~", "")
 NUMBER_MAX_CHARACTERS = 40
 SHOWN_MAX_CHARACTERS = 60
+COMMENT_MAX_CHARACTERS = 88
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -92,6 +95,23 @@ class Kind:
     item: Kind | None = None
 
 
+@dataclass(frozen=True)
+class Slot:
+    """What a value must be: its type, the field's metadata, and for a section its defaults."""
+
+    kind: Kind
+    metadata: Mapping[str, Any]
+    base: Any = None
+
+    def wanted(self) -> str:
+        """In words."""
+        if self.metadata.get("choices"):
+            return "one of " + ", ".join(str(choice) for choice in self.metadata["choices"])
+        limits = _range(self.metadata) if self.kind.base in (int, float) else ""
+        name = EXPECTED.get(self.kind.base, "settings")
+        return f"{name} {limits}" if limits else name
+
+
 # --- types ----------------------------------------------------------------------------------------
 
 
@@ -107,7 +127,7 @@ def _kind(node: ast.expr, names: Mapping[str, Any]) -> Kind:
             return Kind(dict, item=_kind(arguments[1], names))
     if isinstance(node, ast.Name):
         base = names.get(node.id)
-        if base in (bool, int, float, str) or dataclasses.is_dataclass(base):
+        if base in EXPECTED or dataclasses.is_dataclass(base):
             return Kind(base)  # type: ignore[arg-type]
     raise TypeError(f"a settings field cannot be of type {ast.unparse(node)}")
 
@@ -139,6 +159,12 @@ def default_of(field: Field[Any]) -> Any:
     if field.default_factory is not MISSING:
         return field.default_factory()
     return None if field.default is MISSING else field.default
+
+
+def _slot(settings: type, field: Field[Any], owner: Any) -> Slot:
+    """The slot of a field, its defaults those of the instance that owns it, if there is one."""
+    default = default_of(field) if owner is None else getattr(owner, field.name)
+    return Slot(kinds(settings)[field.name], field.metadata, default)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -209,7 +235,8 @@ class _Reader:
 
     # Values -------------------------------------------------------------------------------------
 
-    def section(self, node: yaml.Node, settings: type, path: str) -> Any:
+    def section(self, node: yaml.Node, settings: type, path: str, base: Any = None) -> Any:
+        """Settings from a mapping; a key that is not there is as in `base`, or else its default."""
         if not isinstance(node, yaml.MappingNode):
             return self.bad(node, path, f"expected settings (key: value), not {_shown(node)}")
         entries = self.entries(node, path)
@@ -218,17 +245,23 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, (key_node, value_node) in entries.items():
             if key in fields:
-                kind = kinds(settings)[key]
-                values[key] = self.value(value_node, kind, fields[key].metadata, _joined(path, key))
+                slot = _slot(settings, fields[key], base)
+                values[key] = self.value(value_node, slot, _joined(path, key))
             else:
                 self.bad(key_node, _joined(path, key), f"unknown key{_hint(key, fields)}")
         for name, field in fields.items():
-            if name not in entries and not _has_default(field):
+            if name not in entries and base is None and not _has_default(field):
                 self.bad(node, _joined(path, name), "this key is required")
         if len(self.problems) > problems_before:
             return _BAD
+        return self.built(node, settings, path, base, values)
+
+    def built(
+        self, node: yaml.Node, settings: type, path: str, base: Any, values: dict[str, Any]
+    ) -> Any:
+        """The section of these values, if they do not contradict each other."""
         try:
-            section = settings(**values)
+            section = settings(**values) if base is None else dataclasses.replace(base, **values)
         except (ValueError, EdgeError) as error:
             return self.bad(node, path, str(error))
         contradictions = section.problems() if hasattr(section, "problems") else []
@@ -249,74 +282,71 @@ class _Reader:
                 found[key_node.value] = (key_node, value_node)
         return found
 
-    def value(self, node: yaml.Node, kind: Kind, metadata: Mapping[str, Any], path: str) -> Any:
+    def value(self, node: yaml.Node, slot: Slot, path: str) -> Any:
+        kind = slot.kind
         if node.tag not in _STANDARD_TAGS:
             return self.bad(node, path, f"the tag {_clipped(node.tag)} is not supported")
-        is_section = dataclasses.is_dataclass(kind.base)
         if _is_null(node):
-            return self.null(node, kind, is_section, metadata, path)
-        if is_section:
-            return self.section(node, kind.base, path)
+            return self.null(node, slot, path)
+        if dataclasses.is_dataclass(kind.base):
+            return self.section(node, kind.base, path, slot.base)
         if kind.base is tuple:
-            return self.items(node, kind, metadata, path)
+            return self.items(node, slot, path)
         if kind.base is dict:
             return self.mapping(node, kind, path)
-        return self.scalar(node, kind, metadata, path)
+        return self.scalar(node, slot, path)
 
-    def null(
-        self,
-        node: yaml.Node,
-        kind: Kind,
-        is_section: bool,
-        metadata: Mapping[str, Any],
-        path: str,
-    ) -> Any:
+    def null(self, node: yaml.Node, slot: Slot, path: str) -> Any:
+        kind = slot.kind
+        is_section = dataclasses.is_dataclass(kind.base)
         if is_section and not kind.optional:
-            return self.section(_empty_mapping(node.start_mark), kind.base, path)
+            return self.section(_empty_mapping(node.start_mark), kind.base, path, slot.base)
         if is_section and node.value == "":
             return self.bad(node, path, "is empty; write its keys below it, or null for off")
         if kind.optional:
             return None
-        return self.bad(node, path, f"is empty; it must be {_expected(kind, metadata)}")
+        return self.bad(node, path, f"is empty; it must be {slot.wanted()}")
 
-    def items(self, node: yaml.Node, kind: Kind, metadata: Mapping[str, Any], path: str) -> Any:
-        if not isinstance(node, yaml.SequenceNode) or kind.item is None:
+    def items(self, node: yaml.Node, slot: Slot, path: str) -> Any:
+        if not isinstance(node, yaml.SequenceNode) or slot.kind.item is None:
             return self.bad(node, path, f"must be a list, not {_shown(node)}")
-        limits = {name: metadata[name] for name in LIMITS if name in metadata}
+        limits = {name: slot.metadata[name] for name in LIMITS if name in slot.metadata}
         if _out_of_range(len(node.value), limits):
-            return self.bad(node, path, f"holds {len(node.value)} items; {_range(limits)} allowed")
-        inner = {name: value for name, value in metadata.items() if name not in limits}
+            return self.bad(
+                node, path, f"has {len(node.value)} items; it must have {_range(limits)}"
+            )
+        inner = {name: value for name, value in slot.metadata.items() if name not in limits}
+        item_slot = Slot(slot.kind.item, inner)
         values = tuple(
-            self.value(item, kind.item, inner, f"{path}[{index}]")
-            for index, item in enumerate(node.value)
+            self.value(item, item_slot, f"{path}[{index}]") for index, item in enumerate(node.value)
         )
         return _BAD if _BAD in values else values
 
     def mapping(self, node: yaml.Node, kind: Kind, path: str) -> Any:
         if not isinstance(node, yaml.MappingNode) or kind.item is None:
             return self.bad(node, path, f"must be a mapping (key: value), not {_shown(node)}")
+        slot = Slot(kind.item, {})
         values = {
-            key: self.value(value_node, kind.item, {}, _joined(path, key))
+            key: self.value(value_node, slot, _joined(path, key))
             for key, (_, value_node) in self.entries(node, path).items()
         }
         return _BAD if _BAD in values.values() else values
 
-    def scalar(self, node: yaml.Node, kind: Kind, metadata: Mapping[str, Any], path: str) -> Any:
-        shown = "a value" if metadata.get("secret") else _shown(node)
-        wanted = _expected(kind, metadata)
+    def scalar(self, node: yaml.Node, slot: Slot, path: str) -> Any:
+        shown = "a value" if slot.metadata.get("secret") else _shown(node)
+        wrong = f"must be {slot.wanted()}, not {shown}"
         if not isinstance(node, yaml.ScalarNode):
-            return self.bad(node, path, f"must be {wanted}, not {shown}")
+            return self.bad(node, path, wrong)
         try:
-            value = _parsed(node, kind.base)
+            value = _parsed(node, slot.kind.base)
         except ValueError:
-            return self.bad(node, path, f"must be {wanted}, not {shown}")
-        choices = metadata.get("choices")
-        if choices is not None and value not in choices:
+            return self.bad(node, path, wrong)
+        choices = slot.metadata.get("choices")
+        if choices and value not in choices:
             close = difflib.get_close_matches(str(value), [str(choice) for choice in choices], 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            return self.bad(node, path, f"must be {wanted}, not {shown}{hint}")
-        if kind.base in (int, float) and _out_of_range(value, metadata):
-            return self.bad(node, path, f"must be {wanted}, not {shown}")
+            return self.bad(node, path, wrong + (f"; did you mean {close[0]}?" if close else ""))
+        if slot.kind.base in (int, float) and _out_of_range(value, slot.metadata):
+            return self.bad(node, path, wrong)
         return value
 
     # Environment --------------------------------------------------------------------------------
@@ -380,13 +410,13 @@ class _Reader:
                 present = int(step) < len(node.value)
                 return kind.item, (node.value[int(step)] if present else None)
             self.bad(mark, "", f"{step!r} is no position in a list of {len(node.value)}")
-        elif isinstance(node, yaml.ScalarNode) and kind.base in (bool, int, float, str):
+        elif isinstance(node, yaml.ScalarNode) and kind.base in (bool, int, float, str, Path):
             self.bad(mark, "", f"there is nothing below a plain value for {step!r}")
         return None
 
     def node_of(self, text: str, kind: Kind, mark: yaml.Mark) -> yaml.Node | None:
         """A variable's text as a node; text keys take it as it is, others read it as YAML."""
-        if kind.base is str and not (kind.optional and text in NULL_WORDS):
+        if kind.base in (str, Path) and not (kind.optional and text in NULL_WORDS):
             return yaml.ScalarNode("tag:yaml.org,2002:str", text, mark, mark, style='"')
         problems_before = len(self.problems)
         node = self.parse(text) if text.strip() else None
@@ -448,8 +478,8 @@ def _is_null(node: yaml.Node) -> bool:
 def _parsed(node: yaml.ScalarNode, base: type) -> Any:
     """A scalar as its field's type has it. Raises ValueError where it is not of that type."""
     text: str = node.value
-    if base is str:
-        return _sound_text(text)
+    if base in (str, Path):
+        return base(_sound_text(text))
     if node.style or len(text) > NUMBER_MAX_CHARACTERS:
         raise ValueError("a quoted or overlong word is text")
     if base is bool:
@@ -487,19 +517,19 @@ def _out_of_range(value: float, metadata: Mapping[str, Any]) -> bool:
 
 def _range(metadata: Mapping[str, Any]) -> str:
     """The permitted range in words: "at least 0, below 1"; "" where there is none."""
+    low, high = metadata.get("minimum"), metadata.get("maximum")
+    if low is not None and high is not None:
+        return f"from {_number(low)} to {_number(high)}"
     words = (
-        f"{words} {metadata[limit]}"
+        f"{words} {_number(metadata[limit])}"
         for limit, (_, words) in LIMITS.items()
         if metadata.get(limit) is not None
     )
     return ", ".join(words)
 
 
-def _expected(kind: Kind, metadata: Mapping[str, Any]) -> str:
-    if metadata.get("choices"):
-        return "one of " + ", ".join(str(choice) for choice in metadata["choices"])
-    limits = _range(metadata) if kind.base in (int, float) else ""
-    return " ".join(part for part in (EXPECTED.get(kind.base, "settings"), limits) if part)
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def _place(mark: yaml.Mark | None) -> str:
@@ -544,16 +574,15 @@ def _example_lines(settings: type, instance: Any, top: bool = False) -> Iterator
     for field in dataclasses.fields(settings):
         if top:
             yield ""
-        for line in _comment(field, kinds(settings)[field.name]):
+        slot = _slot(settings, field, instance)
+        unset = instance is None and not _has_default(field)
+        for line in _comment(slot, required=unset):
             yield f"# {line}"
-        value = default_of(field) if instance is None else getattr(instance, field.name)
-        if instance is None and not _has_default(field):
-            value = field.metadata.get("example")
-        yield from _example_field(field, kinds(settings)[field.name], value)
+        value = field.metadata.get("example") if unset else slot.base
+        yield from _example_field(field.name, slot.kind, value)
 
 
-def _example_field(field: Field[Any], kind: Kind, value: Any) -> Iterator[str]:
-    name = field.name
+def _example_field(name: str, kind: Kind, value: Any) -> Iterator[str]:
     if dataclasses.is_dataclass(kind.base):
         yield f"{name}:" if value is not None or not kind.optional else f"{name}: null"
         lines = _example_lines(kind.base, value)
@@ -587,21 +616,25 @@ def _list_item(lines: Iterator[str], off: bool, name: str) -> Iterator[str]:
             dash = "  "
 
 
-def _comment(field: Field[Any], kind: Kind) -> Iterator[str]:
+def _comment(slot: Slot, required: bool) -> Iterator[str]:
     """What a key means, then its unit, range and default."""
-    metadata = field.metadata
-    doc = str(metadata.get("doc", "")).strip()
-    if doc:
-        yield doc if doc.endswith((".", ")", ":")) else f"{doc}."
-    if dataclasses.is_dataclass(kind.base) or (
-        kind.item and dataclasses.is_dataclass(kind.item.base)
-    ):
+    item = slot.kind.item or slot.kind
+    is_section = dataclasses.is_dataclass(item.base)
+    summary = (item.base.__doc__ or "").split("\n")[0] if is_section else ""
+    doc = str(slot.metadata.get("doc", summary)).strip()
+    doc = doc[:1].upper() + doc[1:] + ("" if doc.endswith(".") or not doc else ".")
+    if is_section:
+        yield from [doc] if doc else []
         return
-    choices = " | ".join(_yaml_text(choice) for choice in metadata.get("choices") or ())
-    limits = _range(metadata) if kind.base in (int, float) else ""
-    default = f"default {_yaml_text(default_of(field))}" if _has_default(field) else "required"
-    facts = [metadata.get("unit"), choices, limits, default]
-    yield "[" + "; ".join(str(fact) for fact in facts if fact) + "]"
+    facts = [
+        slot.metadata.get("unit"),
+        " | ".join(_yaml_text(choice) for choice in slot.metadata.get("choices") or ()),
+        _range(slot.metadata) if slot.kind.base in (int, float) else "",
+        "required" if required else f"default {_yaml_text(slot.base)}",
+    ]
+    told = "[" + "; ".join(str(fact) for fact in facts if fact) + "]"
+    one_line = f"{doc} {told}".strip()
+    yield from [one_line] if len(one_line) <= COMMENT_MAX_CHARACTERS else [doc, told]
 
 
 def _yaml_text(value: Any) -> str:
@@ -614,9 +647,9 @@ def _yaml_text(value: Any) -> str:
         return "[" + ", ".join(_yaml_text(item) for item in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_yaml_text(k)}: {_yaml_text(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, str):
-        return _quoted_if_needed(value)
-    return repr(value)
+    if isinstance(value, (str, Path)):
+        return _quoted_if_needed(str(value))
+    return repr(value) if isinstance(value, int) else _number(value)
 
 
 def _quoted_if_needed(text: str) -> str:
@@ -668,7 +701,7 @@ def _schema_of_kind(kind: Kind, metadata: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _schema_of_kind(kind.item, {})}
     if kind.base is dict and kind.item is not None:
         return {"type": "object", "additionalProperties": _schema_of_kind(kind.item, {})}
-    names = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
     name = names[kind.base]
     schema: dict[str, Any] = {"type": [name, "null"] if kind.optional else name}
     for limit in LIMITS:
@@ -686,4 +719,4 @@ def _plain(value: Any) -> Any:
         return dataclasses.asdict(value)
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Path) else value

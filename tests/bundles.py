@@ -122,9 +122,7 @@ def tiny_bundle(
 def list_files(folder: Path) -> dict[str, FileEntry]:
     """Entries for every file that lies in a folder, but the manifest."""
     return {
-        path.name: FileEntry(
-            hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size
-        )
+        path.name: FileEntry(hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }

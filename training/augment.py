@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -90,7 +91,7 @@ class AugmentSettings:
     @classmethod
     def off(cls) -> AugmentSettings:
         """Nothing at all."""
-        probabilities = {
+        probabilities: dict[str, Any] = {
             field.name: 0.0
             for field in fields(cls)
             if not isinstance(field.default, tuple)

@@ -79,6 +79,55 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(cache)
     cache.set_defaults(command=_cache)
 
+    pool = commands.add_parser("pool", help="augment windows once into a pool for many runs")
+    pool.add_argument("pool", type=Path, help="folder of the pool")
+    _add_data(pool)
+    pool.add_argument("--config", type=Path)
+    pool.add_argument("--workers", type=int)
+    _add_set(pool)
+    pool.set_defaults(command=_pool)
+
+    extend = commands.add_parser(
+        "extend", help="extract further bona fide speech of the sources that a manifest names"
+    )
+    extend.add_argument("--manifest", type=Path, required=True)
+    extend.add_argument("--mirrors", type=Path, required=True, help="git copies, OWNER+NAME")
+    extend.add_argument("--packages", type=Path, required=True, help="unpacked Debian packages")
+    extend.add_argument("--out", type=Path, required=True)
+    extend.add_argument("--min-seconds", type=float, default=1.5)
+    extend.add_argument("--per-folder", type=int, default=60, help="clips of one folder at most")
+    extend.set_defaults(command=_extend)
+
+    synthesize = commands.add_parser(
+        "synthesize", help="make spoofs: copies of bona fide clips by vocoders, and read text"
+    )
+    synthesize.add_argument("bonafide", type=Path, nargs="?", help="folder of human speech")
+    _add_data(synthesize)
+    synthesize.add_argument("--out", type=Path, required=True)
+    synthesize.add_argument(
+        "--engine", action="append", required=True, metavar="NAME[=COUNT]",
+        help="a synthesiser and how many clips it makes (default 100); may be given often",
+    )
+    synthesize.add_argument("--seed", type=int, default=1)
+    synthesize.add_argument("--seconds", type=float, default=3.5, help="longest copy")
+    synthesize.add_argument("--min-seconds", type=float, default=1.5, help="shortest original")
+    synthesize.set_defaults(command=_synthesize)
+
+    audit = commands.add_parser(
+        "audit", help="can the class be told from duration, silence, bandwidth, level or floor?"
+    )
+    _add_data(audit)
+    audit.add_argument("--config", type=Path)
+    audit.add_argument("--clips", type=int, default=2000, help="clips measured at each stage")
+    audit.add_argument("--out", type=Path, help="write the table there as well")
+    _add_set(audit)
+    audit.set_defaults(command=_audit)
+
+    experiments = commands.add_parser("experiments", help="a table of run folders, best first")
+    experiments.add_argument("runs", type=Path, help="folder of run folders")
+    experiments.add_argument("--out", type=Path, required=True, help="Markdown file")
+    experiments.set_defaults(command=_experiments)
+
     corpus = commands.add_parser("corpus", help="count what a corpus holds")
     _add_data(corpus)
     corpus.add_argument("--config", type=Path)
@@ -90,6 +139,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, help="manifest.csv of a corpus")
     parser.add_argument("--audio", type=Path, help="folder of the manifest's ID.flac")
+    parser.add_argument(
+        "--part", action="append", default=[], metavar="SOURCE:FOLDER",
+        help="a folder of the manifest's source that is a source of its own",
+    )
     parser.add_argument("--folder", type=Path, help="folder that holds bonafide/ and spoof/")
     parser.add_argument(
         "--corpus",
@@ -117,7 +170,8 @@ def _named_corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
     named = []
     if arguments.manifest:
         audio = str(arguments.audio) if arguments.audio else ""
-        named.append(CorpusSettings("manifest", str(arguments.manifest), audio))
+        parts = tuple(arguments.part)
+        named.append(CorpusSettings("manifest", str(arguments.manifest), audio, parts=parts))
     if arguments.folder:
         named.append(CorpusSettings("folder", str(arguments.folder)))
     for entry in arguments.corpus:
@@ -187,6 +241,89 @@ def _cache(arguments: argparse.Namespace) -> int:
     waves = prepare_waves(corpus, settings, print)
     Validation(corpus, settings)
     print(f"{len(waves)} clips are decoded, and the features of val are made, in {settings.cache}")
+    return 0
+
+
+def _pool(arguments: argparse.Namespace) -> int:
+    from training.pool import build_pool
+    from training.train import load_corpora, make_batches, prepare_waves
+
+    settings = _settings(arguments)
+    corpus = load_corpora(settings.corpora, settings.seed)
+    maker = make_batches(corpus, prepare_waves(corpus, settings, print), settings)
+    build_pool(arguments.pool, maker, settings.pool, settings.workers)
+    return 0
+
+
+def _extend(arguments: argparse.Namespace) -> int:
+    from training.extend import extend
+
+    count = extend(
+        arguments.manifest,
+        arguments.mirrors,
+        arguments.packages,
+        arguments.out,
+        arguments.min_seconds,
+        arguments.per_folder,
+        print,
+    )
+    print(f"{count} further clips; {arguments.out / 'manifest.csv'}")
+    return 0
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    from training.audio import clip_seconds
+    from training.corpus import read_human_folder
+    from training.errors import TrainingError
+    from training.synthesize import synthesize
+    from training.train import load_corpora
+
+    counts = {}
+    for given in arguments.engine:
+        name, _, count = given.partition("=")
+        if count and not count.isdigit():
+            raise TrainingError(f"--engine takes NAME or NAME=COUNT, not {given!r}")
+        counts[name] = int(count or 100)
+    trials = list(load_corpora(named, 1).side("train")) if (
+        named := _named_corpora(arguments)
+    ) else []
+    if arguments.bonafide:
+        trials += read_human_folder(arguments.bonafide).trials
+    human = [trial for trial in trials if not trial.is_spoof]
+    long_enough = [trial for trial in human if clip_seconds(trial) >= arguments.min_seconds]
+    made = synthesize(
+        long_enough, counts, arguments.out, arguments.seed, arguments.seconds, print
+    )
+    print(f"{made} clips; {arguments.out / 'manifest.csv'}")
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from training.audio import read_clip
+    from training.audit import audit_after, audit_before, audit_markdown
+    from training.train import load_corpora, make_batches, prepare_waves
+
+    settings = _settings(arguments)
+    corpus = load_corpora(settings.corpora, settings.seed)
+    maker = make_batches(corpus, prepare_waves(corpus, settings, print), settings)
+    batches = range(-(-arguments.clips // settings.loader.batch_size))
+    drawn = [trial for index in batches for trial in maker.draw(0, index)]
+    once = list({trial.id: trial for trial in drawn}.values())
+    before = audit_before(once, lambda trial: np.asarray(read_clip(trial)))
+    text = audit_markdown([before, audit_after(maker, arguments.clips)])
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _experiments(arguments: argparse.Namespace) -> int:
+    from training.experiments import experiments_markdown, read_runs
+    from training.evaluate import write_text
+
+    write_text(arguments.out, experiments_markdown(read_runs(arguments.runs)))
     return 0
 
 

@@ -18,6 +18,7 @@ from training.cache import WindowSettings
 from training.data import LoaderSettings, SamplingSettings
 from training.losses import LossSettings
 from training.models import ModelSettings
+from training.pool import PoolSettings
 
 SCHEDULES = ("cosine", "plateau", "constant")
 
@@ -67,12 +68,14 @@ class CorpusSettings:
         path: the manifest CSV, or the corpus folder.
         audio: where the manifest's ID.flac lie.
         split: every trial goes to this side; "" = as the corpus says, or a random split.
+        parts: folders of a manifest's source that count as sources of their own, SOURCE:FOLDER.
     """
 
     kind: str = "manifest"
     path: str = ""
     audio: str = ""
     split: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class RunSettings:
         false_alert_rate: of the operating point chosen on val; null = equal error rates.
         front_end, windows, loader, sampling, augmentation, model, loss, optimiser: see there;
             `windows` says how recordings are cut for scoring.
+        pool: windows augmented once and varied when drawn; see there.
         soft_targets: CSV with columns id and probability, a teacher's opinion of training trials;
             "" = none.
         start_from: run whose best weights to start from; "" = fresh weights.
@@ -125,6 +129,7 @@ class RunSettings:
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     augmentation: AugmentSettings = field(default_factory=AugmentSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)

@@ -47,8 +47,11 @@ class CorpusWarning(UserWarning):
     """A corpus can be used, but not for every claim."""
 
 
-def read_manifest(manifest: Path, audio: Path) -> Corpus:
+def read_manifest(manifest: Path, audio: Path, parts: Sequence[str] = ()) -> Corpus:
     """The corpus of a manifest CSV whose clips lie in one folder as ID.flac.
+
+    `parts` names folders that are sources of their own, as SOURCE:FOLDER: a repository may quote
+    other people's corpora beside its own recordings, and the manifest split them accordingly.
 
     Rows without a file are left out and counted in a warning. So are trials of `train` (and
     `val`) that share a source, or a sentence of a speaker, with `test` (or `val`): a manifest may
@@ -58,7 +61,7 @@ def read_manifest(manifest: Path, audio: Path) -> Corpus:
         CorpusError: a file or column is missing, a row is wrong, no clip of the manifest lies in
             the folder.
     """
-    rows = _manifest_rows(manifest)
+    rows = [_with_part(row, parts) for row in manifest_rows(manifest)]
     if not audio.is_dir():
         raise CorpusError(f"the audio folder {audio} does not exist; extract the corpus into it")
     there = {path.stem: path for path in audio.iterdir() if path.suffix.lower() == ".flac"}
@@ -87,7 +90,15 @@ def read_manifest(manifest: Path, audio: Path) -> Corpus:
     return Corpus(tuple(kept), noises, rirs)
 
 
-def _manifest_rows(manifest: Path) -> list[dict[str, str]]:
+def _with_part(row: dict[str, str], parts: Sequence[str]) -> dict[str, str]:
+    for part in parts:
+        source, _, folder = part.rpartition(":")
+        if row["source"] == source and row.get("path", "").startswith(folder):
+            return {**row, "source": f"{source}/{folder}"}
+    return row
+
+
+def manifest_rows(manifest: Path) -> list[dict[str, str]]:
     try:
         with manifest.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -145,6 +156,29 @@ def read_folder(folder: Path, split: str = "") -> Corpus:
             names = " or ".join(name for name, means in FOLDER_LABELS.items() if means == label)
             raise CorpusError(f"{folder} holds no audio in a folder named {names}")
     return Corpus(tuple(trials))
+
+
+def read_human_folder(folder: Path) -> Corpus:
+    """Any folder of bona fide speech; its first level of folders names the speakers.
+
+    Raises:
+        CorpusError: the folder is missing or holds no audio.
+    """
+    paths = find_audio(folder) if folder.is_dir() else []
+    if not paths:
+        raise CorpusError(f"{folder} holds no audio")
+    return Corpus(
+        tuple(
+            Trial(
+                id=path.relative_to(folder).as_posix(),
+                path=path,
+                source=folder.name,
+                speaker=path.relative_to(folder).parts[0] if path.parent != folder else "",
+                split="train",
+            )
+            for path in paths
+        )
+    )
 
 
 def _folder_trial(folder: Path, side: Path, path: Path, split: str) -> Trial:

@@ -8,7 +8,8 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from training.evaluate import (
 )
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
+from training.models.fast import fast_batch_norm
+from training.pool import PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 
 Float32 = NDArray[np.float32]
@@ -89,7 +92,7 @@ def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
 def _load_corpus(entry: CorpusSettings) -> Corpus:
     path = Path(entry.path)
     if entry.kind == "manifest":
-        return read_manifest(path, Path(entry.audio or path.parent / "audio"))
+        return read_manifest(path, Path(entry.audio or path.parent / "audio"), entry.parts)
     if entry.kind == "folder":
         return read_folder(path)
     from training.adapters import read_layout
@@ -139,6 +142,28 @@ def make_batches(corpus: Corpus, waves: WaveCache, settings: RunSettings) -> Bat
         raise TrainingError(f"training cannot start: {error}") from error
 
 
+def make_loader(maker: BatchMaker, settings: RunSettings) -> Loader | PoolLoader:
+    """What yields the batches of each epoch; builds the run's pool first, if it has one."""
+    pool = settings.pool
+    if not (pool.windows or pool.folders):
+        return Loader(maker, settings.workers)
+    folders = [Path(folder) for folder in pool.folders]
+    if pool.windows:
+        folders.append(Path(settings.cache) / f"pool-{pool.seed}")
+        build_pool(folders[-1], maker, pool, settings.workers)
+    augmentation = settings.augmentation
+    return PoolLoader(
+        folders,
+        settings.front_end,
+        settings.loader,
+        pool,
+        augmentation.spec_average,
+        augmentation.spec_augment,
+        settings.sampling.spoof_share,
+        settings.seed,
+    )
+
+
 def _soft_targets(path: str) -> dict[str, float]:
     if not path:
         return {}
@@ -178,9 +203,13 @@ class WeightAverage:
         if not self.weights:
             self.weights = [np.array(weight) for weight in weights]
             return
-        for mean, weight in zip(self.weights, weights):
-            mean *= momentum
-            mean += (1 - momentum) * weight
+        for place, weight in enumerate(weights):
+            mean = self.weights[place]
+            if np.issubdtype(mean.dtype, np.floating):
+                mean *= momentum
+                mean += (1 - momentum) * weight
+            else:  # the state of a dropout's random numbers
+                self.weights[place] = np.array(weight)
 
 
 def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
@@ -205,8 +234,16 @@ class Run:
         self.settings = settings
         self.say = say
         front_end = settings.front_end
-        frames = front_end.frame_count(round(settings.loader.window_s * front_end.sample_rate_hz))
-        self.model = build_model(settings.model, frames, front_end.n_bands)
+
+        def built(window_s: float) -> Any:
+            frames = front_end.frame_count(round(window_s * front_end.sample_rate_hz))
+            return build_model(settings.model, frames, front_end.n_bands)
+
+        # The same weights twice: trained on windows of the loader's length with fast layers, and
+        # used on windows of the device's length with stock ones.
+        with fast_batch_norm():
+            self.model = built(settings.loader.window_s)
+        self.used_model = built(settings.windows.window_s)
         self._compile()
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
@@ -248,7 +285,7 @@ class Run:
         stale = self.settings.patience and self.epochs_since_best >= self.settings.patience
         return bool(stale) or len(self.records) >= self.settings.epochs
 
-    def train_epoch(self, loader: Loader) -> float:
+    def train_epoch(self, loader: Loader | PoolLoader) -> float:
         """One epoch; returns the mean loss.
 
         Raises:
@@ -333,12 +370,18 @@ class Run:
 
     def save_best(self) -> None:
         """Write model.keras from the evaluated weights, whole or not at all."""
-        live = _numpy(self.model.variables)
-        _assign(self.model.variables, self.evaluated_weights())
         partial = self.folder / "model.partial.keras"
+        with self.evaluated_model() as model:
+            model.save(partial, include_optimizer=False)
+        partial.replace(self.folder / "model.keras")
+
+    @contextmanager
+    def evaluated_model(self) -> Iterator[Any]:
+        """The network at the windows of use, with the evaluated weights for so long."""
+        live = _numpy(self.model.variables)
+        _assign(self.used_model.variables, self.evaluated_weights())
         try:
-            self.model.save(partial, include_optimizer=False)
-            partial.replace(self.folder / "model.keras")
+            yield self.used_model
         finally:
             _assign(self.model.variables, live)
 
@@ -367,12 +410,8 @@ class Validation:
 
     def judge(self, run: Run, loss: float, started_s: float, clock: Callable[[], float]) -> Any:
         """Figures of the run's evaluated weights."""
-        live = _numpy(run.model.variables)
-        _assign(run.model.variables, run.evaluated_weights())
-        try:
-            scored = [self.score(run.model, name) for name in self._settings.val_conditions]
-        finally:
-            _assign(run.model.variables, live)
+        with run.evaluated_model() as model:
+            scored = [self.score(model, name) for name in self._settings.val_conditions]
         rates = [equal_error_rate(part.logits, part.labels) for part in scored]
         first = scored[0]
         return EpochRecord(
@@ -421,7 +460,7 @@ def train(
         say(f"resumed after epoch {len(run.records)}")
     elif settings.start_from:
         _start_from(run, Path(settings.start_from))
-    with Loader(maker, settings.workers) as loader:
+    with make_loader(maker, settings) as loader:
         while not run.finished:
             started_s = clock()
             loss = run.train_epoch(loader)

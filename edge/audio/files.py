@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from edge.errors import AudioError
 BLOCK_S = 0.25
 # Writers that do not know the length beforehand (a pipe) leave 0 or a huge number in the header.
 UNKNOWN_LENGTH_MIN = 0x7FFFF000
+# Many a writer counts its headers or the last packet wrongly, and nothing is missing.
+TRUNCATION_TOLERANCE = 0.01
 
 
 class FileSource:
@@ -106,7 +109,8 @@ def read_mono(
     check_whole(path)
     frames = 0
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        # As bytes, because a name on POSIX need not be text; on Windows it is.
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
             size = max(1, round(file.samplerate * block_s))
             while len(data := file.read(size, dtype="float32", always_2d=True)):
                 check_finite(data, path, frames / file.samplerate)
@@ -130,10 +134,8 @@ def check_complete(path: Path, file: Any, frames: int) -> None:
     if frames == 0:
         raise AudioError(f"{path}: holds no audio")
     promised = file.frames
-    if file.format == "FLAC" and frames < promised:
-        raise AudioError(
-            f"{path}: is truncated: {frames} of {promised} samples can be read"
-        )
+    if frames < promised * (1 - TRUNCATION_TOLERANCE):
+        raise AudioError(f"{path}: is truncated: {frames} of {promised} samples can be read")
 
 
 def complaint_of(error: Any) -> str:
@@ -170,6 +172,7 @@ def wav_bytes_missing(file: BinaryIO, size: int) -> int:
         begin = file.tell()
         if name == b"data":
             unknown = length == 0 or length >= UNKNOWN_LENGTH_MIN
-            return 0 if unknown else max(0, begin + length - size)
+            missing = begin + length - size
+            return missing if not unknown and missing > length * TRUNCATION_TOLERANCE else 0
         file.seek(begin + length + length % 2)
     return 0

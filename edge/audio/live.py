@@ -202,8 +202,9 @@ class LiveSource:
     def _tell_return(self, lost_samples: int, now: float) -> None:
         """The first audio of a capture has come."""
         stream = self._stream
-        details = f"{stream.rate_hz} Hz, channels: {stream.channels}" if stream else "format unknown"
-        message = f"audio comes from the {self._what} ({details})"
+        message = f"audio comes from the {self._what}"
+        if stream:
+            message += f" ({stream.rate_hz} Hz, channels: {stream.channels})"
         if self._opened:
             message += f", after {lost_samples / SAMPLE_RATE_HZ:.1f} s without"
         self._incident("recovered" if self._opened else "opened", message, now, lost_samples)

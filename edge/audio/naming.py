@@ -42,6 +42,13 @@ class Input:
         return f"{self.stable_name} @ usb {self.usb_port}" if self.usb_port else None
 
 
+def pulse_source(wanted: str | None) -> str | None:
+    """The sound server's source that a configured name means; None for any other name."""
+    if wanted is None or not wanted.startswith(PULSE_PREFIX):
+        return None
+    return wanted[len(PULSE_PREFIX) :]
+
+
 def card_number(portaudio_name: str) -> int | None:
     """Number of the ALSA card in a PortAudio name."""
     found = _CARD.search(portaudio_name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,19 +34,29 @@ def decode(pcm: bytes, sample_format: str, channels: int) -> Float32:
 def _samples(pcm: bytes, sample_format: str) -> Float32:
     if sample_format == "f32le":
         return np.frombuffer(pcm, "<f4").astype(np.float32, copy=False)
-    if sample_format == "s16le":
-        return np.frombuffer(pcm, "<i2").astype(np.float32) * np.float32(2**-15)
-    if sample_format == "s32le":
-        return np.frombuffer(pcm, "<i4").astype(np.float32) * np.float32(2**-31)
     if sample_format == "s24le":
-        triples = np.frombuffer(pcm, np.uint8).reshape(-1, 3)
-        # The three bytes become the upper ones of an int32, which carries the sign along.
-        words = np.zeros((len(triples), 4), np.uint8)
-        words[:, 1:] = triples
-        return words.view("<i4")[:, 0].astype(np.float32) * np.float32(2**-31)
+        return _scaled(_widened(pcm), 2**-31)
     if sample_format == "u8":
-        return (np.frombuffer(pcm, np.uint8).astype(np.float32) - 128) * np.float32(2**-7)
+        return _scaled(np.frombuffer(pcm, np.uint8).astype(np.int16) - 128, 2**-7)
+    if sample_format == "s16le":
+        return _scaled(np.frombuffer(pcm, "<i2"), 2**-15)
+    if sample_format == "s32le":
+        return _scaled(np.frombuffer(pcm, "<i4"), 2**-31)
     raise ValueError(f"unknown sample format {sample_format!r}")
+
+
+def _scaled(integers: NDArray[Any], scale: float) -> Float32:
+    samples = integers.astype(np.float32)
+    samples *= np.float32(scale)
+    return samples
+
+
+def _widened(pcm: bytes) -> NDArray[Any]:
+    """24-bit samples as the upper bytes of 32-bit ones, which keeps their sign."""
+    triples = np.frombuffer(pcm, np.uint8).reshape(-1, 3)
+    words = np.zeros((len(triples), 4), np.uint8)
+    words[:, 1:] = triples
+    return words.view("<i4")[:, 0]
 
 
 def to_mono(frames: Float32, channel: int | None = None) -> Float32:
@@ -62,4 +74,5 @@ def to_mono(frames: Float32, channel: int | None = None) -> Float32:
         return frames[:, 0]
     if channel is not None:
         return np.ascontiguousarray(frames[:, min(channel, channels - 1)])
-    return frames.mean(axis=1, dtype=np.float32)
+    average: Float32 = frames.mean(axis=1, dtype=np.float32)
+    return average

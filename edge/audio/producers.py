@@ -10,7 +10,7 @@ import edge
 from edge.audio.block import SAMPLE_RATE_HZ
 from edge.audio.child import Producer
 from edge.audio.framing import Stream
-from edge.audio.naming import PULSE_PREFIX
+from edge.audio.naming import pulse_source
 from edge.audio.settings import SourceSettings
 
 ALSA_FORMATS = {
@@ -36,14 +36,13 @@ def portaudio(settings: SourceSettings) -> Producer:
         ("--channels", settings.channels),
     ):
         command += [] if value is None else [f"{option}={value}"]
-    pulse = device is not None and device.startswith(PULSE_PREFIX)
     return Producer(
         command=tuple(command),
         what=f"input {device!r}" if device else "default input",
         stream=None,
         explain=lambda complaint: ("crashed", complaint),
         environment=child_environment(),
-        expected_route=device[len(PULSE_PREFIX) :] if device and pulse else None,
+        expected_route=pulse_source(device),
     )
 
 
@@ -64,13 +63,13 @@ def arecord(settings: SourceSettings) -> Producer:
     """ALSA's own recorder, raw PCM."""
     device = settings.device or "default"
     stream = raw_stream(settings, device)
-    command = ("arecord", "--quiet", "--file-type=raw", f"--device={device}")
-    command += (f"--format={ALSA_FORMATS[stream.sample_format]}", f"--rate={stream.rate_hz}")
-    command += (f"--channels={stream.channels}", f"--period-time={round(settings.chunk_s * 1e6)}")
-    command += (f"--buffer-time={round(settings.buffer_s * 1e6)}",)
+    command = ["arecord", "--quiet", "--file-type=raw", f"--device={device}"]
+    command += [f"--format={ALSA_FORMATS[stream.sample_format]}", f"--rate={stream.rate_hz}"]
+    command += [f"--channels={stream.channels}", f"--period-time={round(settings.chunk_s * 1e6)}"]
+    command += [f"--buffer-time={round(settings.buffer_s * 1e6)}"]
     what = f"ALSA input {device!r}"
     return Producer(
-        command=command,
+        command=tuple(command),
         what=what,
         stream=stream,
         explain=lambda complaint: explain_arecord(what, complaint),
@@ -91,14 +90,14 @@ def ffmpeg(settings: SourceSettings) -> Producer:
     """Whatever ffmpeg reads, as float PCM at the model's rate."""
     url = settings.url or ""
     stream = Stream(SAMPLE_RATE_HZ, 1, "f32le", url)
-    command = ("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error")
-    command += (*settings.ffmpeg_options, "-i", url, "-vn", "-sn", "-dn")
+    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error"]
+    command += [*settings.ffmpeg_options, "-i", url, "-vn", "-sn", "-dn"]
     # ffmpeg's own resampler aliases less with soxr, which its Debian and Pi OS builds have.
-    command += ("-af", "aresample=resampler=soxr", "-ac", "1", "-ar", str(SAMPLE_RATE_HZ))
-    command += ("-f", "f32le", "-flush_packets", "1", "pipe:1")
+    command += ["-af", "aresample=resampler=soxr", "-ac", "1", "-ar", str(SAMPLE_RATE_HZ)]
+    command += ["-f", "f32le", "-flush_packets", "1", "pipe:1"]
     what = f"stream {without_password(url)}"
     return Producer(
-        command=command,
+        command=tuple(command),
         what=what,
         stream=stream,
         explain=lambda complaint: explain_ffmpeg(what, url, complaint),

@@ -77,8 +77,9 @@ class SourceQueue:
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._pump, args=(lane,), name=f"audio-{lane.source.name}",
-                             daemon=True)
+            threading.Thread(
+                target=self._pump, args=(lane,), name=f"audio-{lane.source.name}", daemon=True
+            )
             for lane in self._lanes
         ]
 
@@ -107,6 +108,12 @@ class SourceQueue:
         """Whether anything may still come."""
         with self._changed:
             return not self._closed and any(not lane.ended or lane.waiting for lane in self._lanes)
+
+    def ended(self, source: str) -> bool:
+        """Whether nothing more comes from a source."""
+        with self._changed:
+            lane = self._lane(source)
+            return lane.ended and not lane.waiting
 
     def waiting_s(self, source: str) -> float:
         """How much audio of a source waits to be fetched, seconds."""

@@ -156,6 +156,4 @@ class EventGate:
 
     def _gathered(self, kind: str, kept: _Kept) -> SourceEvent:
         again = f" ({kept.count} times)" if kept.count > 1 else ""
-        return SourceEvent(
-            self._source, kind, kept.message + again, kept.lost_samples, kept.count
-        )
+        return SourceEvent(self._source, kind, kept.message + again, kept.lost_samples, kept.count)

@@ -48,34 +48,39 @@ class FrameClock:
 
     The lag of a chunk is its stamp minus the duration of all frames so far. Delays only ever make
     it larger, and go away when the late audio has come in; a loss makes it larger for good. So
-    the baseline is the smallest lag seen, rising at most by SKEW_FOLLOWED; a chunk that lies
-    `gap_s` above it is held back, and if no later chunk returns to the baseline within
-    `confirm_s`, the difference is lost audio. The hole lies where the lag stopped falling: what
-    came in a burst before it had waited in buffers. As it may lie inside the very chunk, that one
-    is given up too: nothing may be scored across a hole.
+    the baseline is the smallest lag seen, rising at most by SKEW_FOLLOWED. Chunks that lie
+    `gap_s` above it are held back. If one returns to the baseline, they were late. If audio then
+    comes at its normal pace for `confirm_s` and stays late, the smallest lag of that time is the
+    new floor, and the difference is lost.
+
+    Where the hole lies among the held chunks depends on which end of which buffer overflowed.
+    All of them are given up with it: nothing may be scored across a hole.
     """
 
     def __init__(self, rate_hz: int, gap_s: float, confirm_s: float) -> None:
         self._rate_hz = rate_hz
         self._gap_s = gap_s
         self._confirm_s = confirm_s
-        self._frames = 0
+        self._frames = 0  # released
+        self._missing_frames = 0  # given up or lost after these
         self._baseline_s: float | None = None
-        self._last_stamp_s = 0.0
         self._held: deque[_Held] = deque()
+        self._held_frames = 0
 
     def accept(self, chunk: Chunk, frames: int) -> list[Placed]:
         """Take a chunk of so many frames; return the chunks whose places are now known."""
-        lag_s = chunk.stamp_s - (self._frames_seen() + frames) / self._rate_hz
-        late_s = lag_s - self._follow(lag_s, chunk.stamp_s)
-        self._held.append(_Held(chunk, frames, lag_s))
+        seen = self._frames + self._missing_frames + self._held_frames
+        lag_s = chunk.stamp_s - (seen + frames) / self._rate_hz
+        late_s = lag_s - self._follow(lag_s, frames)
+        self._hold(_Held(chunk, frames, lag_s))
         # Starting a stream flags an overflow now and then; nothing came before it to be cut off.
         overflow = self._frames > 0 and any(held.chunk.overflow for held in self._held)
         if late_s <= self._gap_s and not overflow:
-            return self._release(len(self._held))
-        if chunk.stamp_s - self._held[0].chunk.stamp_s < self._confirm_s:
-            return []
-        return self._confirm_loss()
+            return self._release()
+        floor_s = self._new_floor(chunk.stamp_s)
+        if floor_s is not None:
+            self._give_up(floor_s)
+        return []
 
     def time_of(self, frame: float) -> float:
         """When a frame was captured, on the clock of the stamps, seconds."""
@@ -85,47 +90,49 @@ class FrameClock:
         """When the last released frame had been captured."""
         return self.time_of(self._frames)
 
-    def _frames_seen(self) -> int:
-        return self._frames + sum(held.frames for held in self._held)
-
-    def _follow(self, lag_s: float, stamp_s: float) -> float:
+    def _follow(self, lag_s: float, frames: int) -> float:
         """Move the baseline towards a lag; return it."""
         if self._baseline_s is None:
             self._baseline_s = lag_s
-        elif not self._held:
-            step_s = SKEW_FOLLOWED * max(0.0, stamp_s - self._last_stamp_s)
-            self._baseline_s = min(lag_s, self._baseline_s + step_s)
-        else:
-            self._baseline_s = min(lag_s, self._baseline_s)
-        self._last_stamp_s = stamp_s
+        rise_s = 0.0 if self._held else SKEW_FOLLOWED * frames / self._rate_hz
+        self._baseline_s = min(lag_s, self._baseline_s + rise_s)
         return self._baseline_s
 
-    def _release(self, count: int, lost_frames: int = 0) -> list[Placed]:
-        """Let go of the first held chunks, the first of them after a hole."""
+    def _hold(self, held: _Held) -> None:
+        self._held.append(held)
+        self._held_frames += held.frames
+
+    def _release(self) -> list[Placed]:
+        """Let go of what is held: it was only late."""
         placed = []
-        for _ in range(count):
-            held = self._held.popleft()
-            self._frames += lost_frames
-            placed.append(Placed(held.chunk, self._frames, lost_frames))
+        for held in self._held:
+            lost, self._missing_frames = self._missing_frames, 0
+            self._frames += lost
+            placed.append(Placed(held.chunk, self._frames, lost))
             self._frames += held.frames
-            lost_frames = 0
+        self._drop_held()
         return placed
 
-    def _confirm_loss(self) -> list[Placed]:
-        baseline_s = self._baseline_s or 0.0
-        floor_s = min(held.lag_s for held in self._held)
-        lost_frames = max(0, round((floor_s - baseline_s) * self._rate_hz))
-        before = self._release(self._hole_position(floor_s))
-        given_up = self._held.popleft()
-        return before + self._release(len(self._held), lost_frames + given_up.frames)
+    def _new_floor(self, stamp_s: float) -> float | None:
+        """Smallest lag of the last `confirm_s`, if audio came at its pace for all that time."""
+        begin_s = stamp_s - self._confirm_s
+        if self._held[0].chunk.stamp_s > begin_s:
+            return None
+        recent = [held for held in self._held if held.chunk.stamp_s > begin_s]
+        audio_s = sum(held.frames for held in recent) / self._rate_hz
+        if audio_s < self._confirm_s / 2:
+            return None
+        return min(held.lag_s for held in recent)
 
-    def _hole_position(self, floor_s: float) -> int:
-        """Index of the held chunk in or before which the audio is missing."""
-        for index, held in enumerate(self._held):
-            reached_floor = held.lag_s <= floor_s + held.frames / self._rate_hz
-            if held.chunk.overflow or reached_floor:
-                return index
-        raise AssertionError("the floor is the lag of one of the chunks")
+    def _give_up(self, floor_s: float) -> None:
+        """Count what was lost, and all that is held, as missing."""
+        lost_s = max(0.0, floor_s - (self._baseline_s or 0.0))
+        self._missing_frames += round(lost_s * self._rate_hz) + self._held_frames
+        self._drop_held()
+
+    def _drop_held(self) -> None:
+        self._held.clear()
+        self._held_frames = 0
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,8 @@ class LiveTimeline:
             RuntimeError: no capture has begun.
         """
         session = self._running()
-        frames = len(chunk.pcm) // frame_bytes(session.stream.sample_format, session.stream.channels)
+        stream = session.stream
+        frames = len(chunk.pcm) // frame_bytes(stream.sample_format, stream.channels)
         results: list[Piece] = []
         for placed in session.clock.accept(chunk, frames):
             results += self._place(session, placed)

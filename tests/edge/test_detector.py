@@ -147,7 +147,7 @@ def test_stages_are_told_in_order():
     detector = make_detector()
     detector = Detector(detector.settings, lambda f: 0.0, seen.append)
     detector.accept(AudioBlock(speechlike(5.0), 0))
-    assert seen == ["start", "log_mel", "gate", "inference", "decision"]
+    assert seen == ["start", "health", "log_mel", "gate", "inference", "decision"]
 
 
 def test_a_window_shorter_than_the_networks_input_is_repeated_to_fill_it():

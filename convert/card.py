@@ -1,0 +1,167 @@
+"""The model card of a bundle (Mitchell et al., "Model cards for model reporting", 2019). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convert.package import ConvertedVariant, Description
+
+FIGURES = (
+    ("eer", "EER", "{:.1%}"),
+    ("auc", "AUC", "{:.3f}"),
+    ("accuracy", "accuracy", "{:.1%}"),
+    ("tpr_at_5_fpr", "TPR at 5 % FPR", "{:.1%}"),
+    ("min_dcf", "minDCF", "{:.3f}"),
+    ("cllr", "Cllr", "{:.3f}"),
+)
+LICENCES_SHOWN = 12
+
+
+def model_card(
+    description: Description,
+    variants: Mapping[str, ConvertedVariant],
+    parity: str,
+    notes: Sequence[str] = (),
+) -> str:
+    """CARD.md: what the model is for, how good it is where, what it is made of, how to make it.
+
+    Args:
+        description: what the manifest says.
+        variants: forms of the network by name.
+        parity: the table of `parity_table`.
+        notes: further sentences, such as what is new in this version.
+    """
+    parts = [
+        f"# {description.name} {description.version}",
+        "\n\n".join([_purpose(description), *notes]),
+        "## How good it is\n\n" + _results(description.metrics.get("conditions", {})),
+        "## How it decides\n\n" + _decision(description),
+        "## Forms\n\n" + _forms(description, variants),
+        "## Conversion\n\n" + parity.strip(),
+        "## What it was trained on\n\n" + _data(description.provenance),
+        "## Limits\n\n" + LIMITS,
+        "## Licence\n\n" + LICENCE,
+        "## How to make it\n\n" + _commands(description.provenance),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+LIMITS = """\
+- It scores windows of speech; music, silence and noise are not its subject, and the device leaves
+  windows without speech unscored.
+- Detectors of this size lose much of their accuracy on synthesisers, languages and channels that
+  they have not met: the line "unseen generators" above is nearer to what to expect than "all".
+- A probability is evidence, not proof. It assumes that human and synthesised voices are equally
+  likely; where synthesised ones are rare, most alerts at any fixed rate of false alerts are false.
+- Whoever can try sounds against it can find some that it misses. It is no defence alone.
+- It says nothing about who speaks, nor whether what is said is true."""
+
+LICENCE = """\
+Network and card: Apache-2.0. The training audio is not part of the bundle; its licences are those
+named above. The golden clip is computed by `convert/golden.py`; it is nobody's voice."""
+
+
+def _purpose(description: Description) -> str:
+    front_end = description.front_end
+    seconds = description.window_samples / front_end.sample_rate_hz
+    size = description.provenance.get("parameters")
+    macs = description.provenance.get("multiply_accumulates")
+    costs = f" {size:,} parameters, {macs / 1e6:.1f} million multiply-accumulates per window." if (
+        size and macs
+    ) else ""
+    return (
+        f"Tells from {seconds:g} s of speech at {front_end.sample_rate_hz / 1000:g} kHz whether "
+        "the voice is a person's (bona fide) or was synthesised, converted or vocoded (spoof), on "
+        f"the device that hears it. Made {description.created[:10]}.{costs}"
+    )
+
+
+def _results(conditions: Mapping[str, Any]) -> str:
+    lines = [
+        "Spoof is the positive class. One score per recording: the mean over its windows. "
+        "In brackets, 95 % intervals over whole sources drawn anew.",
+        "",
+        f"| data | generators | trials | {' | '.join(title for _, title, _ in FIGURES)} |",
+        f"|---|---|---:|{'---:|' * len(FIGURES)}",
+    ]
+    rows = [
+        _row(condition, part, values)
+        for condition, parts in conditions.items()
+        for part, values in parts.items()
+    ]
+    if not rows:
+        return "No results were recorded with the run."
+    return "\n".join(lines + rows)
+
+
+def _row(condition: str, part: str, values: Mapping[str, Any]) -> str:
+    spans = values.get("intervals", {})
+    cells = []
+    for key, _, shape in FIGURES:
+        cell = shape.format(values[key]) if key in values else ""
+        if key in spans:
+            low, high = (shape.format(edge) for edge in spans[key])
+            cell += f" ({low} to {high})"
+        cells.append(cell)
+    kind = part.replace("_generators", "")
+    return f"| {condition} | {kind} | {values.get('trials', '')} | {' | '.join(cells)} |"
+
+
+def _decision(description: Description) -> str:
+    point, calibration = description.operating_point, description.calibration
+    return (
+        f"probability of spoof = sigmoid({calibration.scale:.4g} x logit "
+        f"{calibration.offset:+.4g}), for equal priors. Operating point: above "
+        f"{point.threshold:.4f} a window is called spoof; chosen for {point.chosen_on}, where "
+        f"{point.false_positive_rate:.1%} of bona fide recordings lay above it and "
+        f"{point.false_negative_rate:.1%} of spoofs did not. The window slides by "
+        f"{description.hop_s:g} s unless configured otherwise; a shorter recording is filled up by "
+        f"\"{description.padding}\"."
+    )
+
+
+def _forms(description: Description, variants: Mapping[str, ConvertedVariant]) -> str:
+    lines = [
+        "| variant | size | logit of the golden clip | tolerance |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, variant in variants.items():
+        mark = " (default)" if name == description.default_variant else ""
+        lines.append(
+            f"| {name}{mark} | {len(variant.model) / 1000:.0f} kB "
+            f"| {variant.golden_logit:.4f} | {variant.golden_tolerance:.4f} |"
+        )
+    lines += ["", f"Scored with {description.provenance.get('runtime', 'an unknown runtime')}."]
+    for runtime, found in description.provenance.get("runtime_differences", {}).items():
+        spread = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
+        lines.append(f"Largest difference of {runtime} from it, in logit: {spread}.")
+    return "\n".join(lines)
+
+
+def _data(provenance: Mapping[str, Any]) -> str:
+    data = provenance.get("data", {})
+    trials = data.get("trials", {})
+    lines = [
+        f"{trials.get('train/bonafide', 0):,} bona fide and {trials.get('train/spoof', 0):,} spoof "
+        f"recordings of {data.get('train_sources', 0)} sources and "
+        f"{data.get('train_generators', 0)} generators; validated on "
+        f"{trials.get('val/bonafide', 0):,} and {trials.get('val/spoof', 0):,} of other sources. "
+        f"SHA-256 over the list of trials: `{data.get('manifest_sha256', '')}`. "
+        f"Code: `{provenance.get('code') or 'unknown'}`.",
+    ]
+    licences = data.get("train_licences", {})
+    if licences:
+        shown = list(licences.items())[:LICENCES_SHOWN]
+        rest = sum(licences.values()) - sum(count for _, count in shown)
+        named = ", ".join(f"{name} ({count})" for name, count in shown)
+        more = f", others ({rest})" if rest else ""
+        lines += ["", f"Licences of the training recordings, as published: {named}{more}."]
+    return "\n".join(lines)
+
+
+def _commands(provenance: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in provenance.get("converter", {}).items())
+    lines = ["```", *provenance.get("commands", ()), "```", "", f"Converted with {versions}."]
+    return "\n".join(lines)

@@ -1,0 +1,112 @@
+"""Which network judges, now and after an update, and what is compared with it on trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.audio.block import SAMPLE_RATE_HZ
+from edge.bundle import DEFAULT_BUNDLE, ModelBundle
+from edge.config import Config
+from edge.ear import Judge
+from edge.errors import BundleError
+from edge.inference import open_scorer
+from edge.updates.health import WindowOutcome
+from edge.updates.store import CURRENT, ReleaseStore
+from edge.updates.watch import Choice, ModelWatch
+
+
+def bundle_path(config: Config) -> Path:
+    """The bundle in use: the configured one, else the installed one, else the one that ships."""
+    if config.model.bundle is not None:
+        return Path(config.model.bundle)
+    installed = config.updates.store / CURRENT
+    return installed if installed.exists() else DEFAULT_BUNDLE
+
+
+def open_judge(config: Config, bundle: ModelBundle) -> Judge:
+    """A bundle's network under the settings of a configuration.
+
+    Raises:
+        BundleError: the network cannot be loaded, or wants another sample rate.
+        ConfigError: the settings do not fit it.
+    """
+    manifest = bundle.manifest
+    settings = config.detector_settings(manifest)
+    if settings.front_end.sample_rate_hz != SAMPLE_RATE_HZ:
+        raise BundleError(
+            f"The bundle {bundle.path} wants audio at {settings.front_end.sample_rate_hz} Hz; "
+            f"this version captures at {SAMPLE_RATE_HZ} Hz, so choose another bundle."
+        )
+    scorer = open_scorer(bundle, config.model.threads)
+    return Judge(f"{manifest.name} {manifest.version}", settings, scorer.score)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Who judges: the judge, and on trial also a rival that judges the same windows."""
+
+    judge: Judge
+    rival: Judge | None = None
+
+
+class Models:
+    """Follows the choice of model for one daemon.
+
+    A configured bundle is simply used. Without one, the installed release is followed, put on
+    trial and rolled back as `edge.updates.watch` says.
+
+    Args:
+        config: names the bundle or the store.
+        report: told one sentence for each event worth a line.
+    """
+
+    def __init__(self, config: Config, report: Callable[[str], None]) -> None:
+        self._watch: ModelWatch | None = None
+        if config.model.bundle is None:
+            store = ReleaseStore(config.updates.store)
+            self._watch = ModelWatch(
+                store, config.updates.trial, variant=config.model.variant, report=report
+            )
+
+    def changed(self) -> bool:
+        """Is another model to be taken? Costs one readlink."""
+        return self._watch is not None and self._watch.changed()
+
+    def take(self, config: Config) -> Bench:
+        """Load the model that is to judge from now on.
+
+        Raises:
+            BundleError: not even the model of the package can be used.
+            ConfigError: the settings do not fit the model.
+        """
+        if self._watch is None:
+            bundle = ModelBundle.load(bundle_path(config), config.model.variant)
+            return Bench(open_judge(config, bundle))
+        while True:
+            choice = self._watch.take()
+            try:
+                return _bench(config, choice)
+            except BundleError as error:
+                if not self._watch.failed(str(error)):
+                    raise
+
+    def note(self, outcome: WindowOutcome) -> None:
+        """Report a window, for a model on trial."""
+        if self._watch is not None and self._watch.trial is not None:
+            self._watch.window(outcome)
+
+    def failed(self, reason: str) -> bool:
+        """Judging failed; true if another model is to be taken."""
+        return self._watch is not None and self._watch.failed(reason)
+
+    def stop(self) -> None:
+        """The daemon stops in good order."""
+        if self._watch is not None:
+            self._watch.stop()
+
+
+def _bench(config: Config, choice: Choice) -> Bench:
+    rival = open_judge(config, choice.reference) if choice.reference else None
+    return Bench(open_judge(config, choice.bundle), rival)

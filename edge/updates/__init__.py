@@ -1,0 +1,1 @@
+"""Getting another model onto the device: verified, proven, activated, and undone by itself."""

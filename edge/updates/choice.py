@@ -1,0 +1,85 @@
+"""Which installed model runs, by a person's choice, and what to say of it. Needs no python-tuf."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from edge.errors import UpdateError
+from edge.updates import durable
+from edge.updates.settings import UpdateSettings
+from edge.updates.store import ReleaseStore
+
+DEVICE_ID_FILE = "device-id"
+
+
+def use(settings: UpdateSettings, version: str, now_s: float) -> str:
+    """Make an installed release current and hold it, or let updates go on (`latest`).
+
+    Raises:
+        UpdateError: it is not installed.
+        BundleError: it is damaged.
+    """
+    store = ReleaseStore(settings.store)
+    if version == "latest":
+        store.hold(False)
+        return "Updates go on with the next pull."
+    release = store.find(version)
+    store.verify(release)
+    store.forgive(release)
+    store.activate(release, now_s, trial=False)
+    store.hold(True)
+    return f"Model {release} is current and held; `earwitness model use latest` ends the hold."
+
+
+def roll_back(settings: UpdateSettings, reason: str, now_s: float) -> str:
+    """Go back to the last good model; the one left is not installed again.
+
+    Raises:
+        UpdateError: nothing is installed.
+    """
+    store = ReleaseStore(settings.store)
+    left = store.current()
+    if left is None:
+        raise UpdateError("Nothing is installed; the built-in model is in use already.")
+    now = store.roll_back(reason, now_s)
+    return f"Model {left} is quarantined; {now or 'the built-in model'} is current."
+
+
+def device_id(settings: UpdateSettings) -> str:
+    """Name of this device: the configured one, or a random one that is kept."""
+    if settings.device_id:
+        return settings.device_id
+    path = settings.store / DEVICE_ID_FILE
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        name = os.urandom(8).hex()
+        durable.make_folder(settings.store)
+        durable.write_file(path, f"{name}\n".encode())
+        return name
+
+
+def status(settings: UpdateSettings) -> dict[str, Any]:
+    """State of the models on this device, for people, MQTT and metrics.
+
+    Keys: `device`, `version` and `release` (None = the model of the package), `health` ("proven",
+    "on trial", "built-in"), `starts` on trial, `previous`, `held`, `quarantine` (release: reason),
+    `error` and `error_at_s` (the last failure, or None).
+    """
+    store = ReleaseStore(settings.store)
+    current, state = store.current(), store.state()
+    pending = state.pending if state.pending and state.pending.release == current else None
+    health = "built-in" if current is None else "on trial" if pending else "proven"
+    return {
+        "device": device_id(settings),
+        "release": current,
+        "version": current.split("-")[0] if current else None,
+        "health": health,
+        "starts": pending.starts if pending else 0,
+        "previous": store.previous(),
+        "held": state.held,
+        "quarantine": {name: failure.reason for name, failure in state.quarantine.items()},
+        "error": state.last_error.reason if state.last_error else None,
+        "error_at_s": state.last_error.at_s if state.last_error else None,
+    }

