@@ -237,6 +237,16 @@ def test_a_synthetic_voice_raises_an_alert_in_the_journal(machine):
     assert alerts and alerts[0]["state"] == "raised"
 
 
+def test_the_group_of_sound_devices_reaches_through_the_hardening(machine):
+    """ALSA's devices belong to root:audio; here a file stands for one."""
+    machine.run("echo heard >/run/device; chgrp audio /run/device; chmod 0640 /run/device")
+    context = (
+        "-p PrivateUsers=yes -p NoNewPrivileges=yes -p CapabilityBoundingSet= -p User=earwitness"
+    )
+    read = f"systemd-run --quiet --pipe --wait {context} %s cat /run/device"
+    assert machine.run(read % "-p SupplementaryGroups=audio") == "heard"
+
+
 def test_no_windows_are_written_into_the_journal(machine):
     assert windows(machine) > 0
     journal = machine.run("journalctl -u earwitness -o cat --no-pager")
