@@ -182,11 +182,12 @@ def decode_media(path: Path) -> tuple[Float32, int]:
             if not container.streams.audio:
                 raise ValueError("it has no audio stream")
             rate_hz = int(container.streams.audio[0].rate)
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
+            # Channels stay apart here: FFmpeg's own mix would make them louder.
+            resampler = av.AudioResampler(format="fltp", rate=rate_hz)
             frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
             frames += resampler.resample(None)
     except av.FFmpegError as error:
         raise ValueError(str(error)) from error
-    pieces = [frame.to_ndarray().reshape(-1) for frame in frames]
+    pieces = [frame.to_ndarray().mean(axis=0) for frame in frames]
     samples = np.concatenate(pieces) if pieces else np.zeros(0)
     return samples.astype(np.float32), rate_hz

@@ -7,11 +7,12 @@ any interruption, the same batches come.
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import numpy as np
 from numpy.typing import NDArray
@@ -249,9 +250,17 @@ def _start_worker(maker: BatchMaker) -> None:
 
     global _maker
     _maker = maker
-    os.nice(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)
     _keep_freed_memory()
+
+
+def _end_with_parent() -> None:
+    """A worker whose training process was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(epoch: int, index: int) -> Batch:

@@ -39,6 +39,7 @@ from training.evaluate import (
 )
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
+from training.models.fast import fast_batch_norm
 from training.pool import PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 
@@ -91,7 +92,7 @@ def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
 def _load_corpus(entry: CorpusSettings) -> Corpus:
     path = Path(entry.path)
     if entry.kind == "manifest":
-        return read_manifest(path, Path(entry.audio or path.parent / "audio"))
+        return read_manifest(path, Path(entry.audio or path.parent / "audio"), entry.parts)
     if entry.kind == "folder":
         return read_folder(path)
     from training.adapters import read_layout
@@ -200,9 +201,13 @@ class WeightAverage:
         if not self.weights:
             self.weights = [np.array(weight) for weight in weights]
             return
-        for mean, weight in zip(self.weights, weights):
-            mean *= momentum
-            mean += (1 - momentum) * weight
+        for place, weight in enumerate(weights):
+            mean = self.weights[place]
+            if np.issubdtype(mean.dtype, np.floating):
+                mean *= momentum
+                mean += (1 - momentum) * weight
+            else:  # the state of a dropout's random numbers
+                self.weights[place] = np.array(weight)
 
 
 def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
@@ -232,10 +237,11 @@ class Run:
             frames = front_end.frame_count(round(window_s * front_end.sample_rate_hz))
             return build_model(settings.model, frames, front_end.n_bands)
 
-        self.model = built(settings.loader.window_s)
-        # Trained on shorter windows than it is used on: the same weights, another input shape.
-        trained_as_used = settings.loader.window_s == settings.windows.window_s
-        self.used_model = self.model if trained_as_used else built(settings.windows.window_s)
+        # The same weights twice: trained on windows of the loader's length with fast layers, and
+        # used on windows of the device's length with stock ones.
+        with fast_batch_norm():
+            self.model = built(settings.loader.window_s)
+        self.used_model = built(settings.windows.window_s)
         self._compile()
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
@@ -598,7 +604,8 @@ def load_settings(folder: Path) -> RunSettings:
     Raises:
         TrainingError: the folder is no run.
     """
-    return settings_from(RunSettings, _read_json(folder / "config.json"))
+    path = folder / "config.json"
+    return settings_from(_read_json(path), str(path))
 
 
 def load_calibration(folder: Path) -> tuple[Calibration, dict[str, Any]]:
