@@ -179,6 +179,9 @@ class Outputs:
             self._context.tell(event_record("metrics", "metrics-off", message, local_now()))
             return
         self.metrics = Metrics(self._sources)
+        self.metrics.watch_board()
+        if self.spool is not None:
+            self.metrics.watch_spool(self.spool, self.spooled)
         self._opened.append(self.metrics)
 
 

@@ -85,8 +85,8 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """Retained: version, model and health of the device as JSON."""
-        return f"{self.root}/status"
+        """Retained: the state of the device's models as JSON, for `earwitness fleet status`."""
+        return f"{self.root}/model"
 
     @property
     def event(self) -> str:

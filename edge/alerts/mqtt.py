@@ -166,7 +166,7 @@ class MqttSink:
         self._wake()
 
     def set_status(self, status: Mapping[str, Any]) -> None:
-        """Publish the device's own status, retained, now and after every reconnection."""
+        """Publish the state of the device's models, retained, now and after every reconnection."""
         self._status = dict(status)
         self._wake()
 

@@ -134,8 +134,13 @@ class Machine:
 
 def build_wheels(folder):
     """Everything that the installer will need, for a machine without a network."""
+    source = folder / "source"
+    for part in ("edge", "training", "convert"):
+        shutil.copytree(PROJECT / part, source / part)
+    for part in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / part, source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
-    subprocess.run([*command, f"{PROJECT}[mqtt,metrics]", "setuptools", "wheel"], check=True)
+    subprocess.run([*command, f"{source}[mqtt,metrics]", "setuptools", "wheel"], check=True)
     for wheel in folder.glob("earwitness-*.whl"):
         wheel.unlink()
 
