@@ -32,7 +32,7 @@ run: $(VENV)/run.stamp  ## listen to the microphone, or show the demo recordings
 OTHER := $(VENV)/tflite-runtime
 
 test: $(VENV)/test.stamp $(VENV)/other.stamp lint  ## linters, types and all tests but the slow ones
-	EARWITNESS_TFLITE_RUNTIME_PYTHON="$(wildcard $(CURDIR)/$(OTHER)/bin/python)" \
+	EARWITNESS_TFLITE_RUNTIME_PYTHON="$$(ls $(CURDIR)/$(OTHER)/bin/python 2>/dev/null || true)" \
 	  $(PYTEST) -m "not slow" --durations=20 $(ARGS)
 
 test-slow: $(VENV)/test.stamp  ## the proofs that take minutes to hours
