@@ -86,4 +86,5 @@ def test_a_hundred_losses_are_each_noticed_told_and_survived(pulse, listen, caps
     assert listener.heard("recovered") == LOSSES
     assert len(os.listdir("/proc/self/fd")) <= files
     spread_s = [block.captured_s - block.start / 16000 for block in listener.blocks]
-    assert max(spread_s) - min(spread_s) < 1.0
+    # The length of each outage is known to a fifth of a second.
+    assert np.abs(np.diff(spread_s)).max() < 0.2
