@@ -8,7 +8,6 @@ import importlib.metadata
 import io
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -169,16 +168,23 @@ def _dequantise(value: Any, detail: dict[str, Any]) -> float:
 
 @contextlib.contextmanager
 def _without_greeting() -> Iterator[None]:
-    """Keep back what a runtime says for information: it writes to descriptor 2, past Python."""
+    """Keep back what a runtime says for information: it writes to descriptor 2, past Python.
+
+    Through a pipe, since a new model is proven where no file can be written. It never blocks: what
+    a pipe cannot hold is lost.
+    """
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            said.seek(0)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    os.dup2(writer, 2)
+    os.close(writer)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        with open(reader, "rb") as said:
             for line in said:
                 if not line.startswith(GREETING):
                     os.write(2, line)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -213,3 +215,31 @@ def test_the_golden_clip_is_scored_as_it_was_when_it_was_checked(tmp_path):
     bundle = load_tiny(tmp_path / "b")
     bundle.golden_path.unlink()
     assert check_golden(bundle, open_scorer(bundle)).passed
+
+
+def in_a_process(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_network_is_opened_where_no_file_can_be_written(tmp_path):
+    """As the proof of a new model does, or a service on a file system without free space."""
+    folder = tiny_bundle(tmp_path / "b")
+    done = in_a_process(
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "from edge.bundle import ModelBundle; from edge.inference import open_scorer\n"
+        f"print(open_scorer(ModelBundle.load({str(folder)!r})).bands)"
+    )
+    assert (done.stdout, done.returncode) == ("80\n", 0), done.stderr
+
+
+def test_opening_a_network_keeps_the_greeting_back_and_nothing_else():
+    done = in_a_process(
+        "import os\n"
+        "from edge.inference import _without_greeting\n"
+        "with _without_greeting():\n"
+        "    os.write(2, b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\nhelp\\n')\n"
+        "os.write(2, b'after\\n')"
+    )
+    assert done.stderr == "help\nafter\n"
