@@ -46,21 +46,33 @@ def load_runtime() -> Runtime:
     """
     for module, name in RUNTIMES:
         try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        try:
-            return Runtime(importlib.import_module(module), name, version)
+            return Runtime(importlib.import_module(module), name, _version(name) or "unknown")
         except (ImportError, SystemError) as error:
             # SystemError is what tflite-runtime raises beside numpy 2.
+            version = _version(name)
+            if version is None and _is_absent(module, error):
+                continue
             raise EdgeError(
-                f"{name} {version} is installed but cannot be imported ({error}); "
+                f"{name} {version or ''} is installed but cannot be imported ({error}); "
                 "reinstall earwitness in a fresh virtual environment."
             ) from error
     raise EdgeError(
         "No TFLite runtime is installed; run: pip install ai-edge-litert "
         "(on 32-bit ARM: pip install tflite-runtime 'numpy<2')."
     )
+
+
+def _version(distribution: str) -> str | None:
+    """Its version; None when it is not installed, or its record cannot be read."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _is_absent(module: str, error: Exception) -> bool:
+    """Is this the absence of the module's package, and no failure (say, of memory) inside it?"""
+    return isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
 
 
 class Scorer:

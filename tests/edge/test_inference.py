@@ -161,6 +161,15 @@ def test_a_runtime_that_cannot_be_imported_is_named(monkeypatch):
         load_runtime()
 
 
+def test_a_runtime_that_fails_is_not_taken_for_one_that_is_absent(tmp_path, monkeypatch):
+    """Where memory is short, even the record of what is installed cannot be read."""
+    (tmp_path / "broken_runtime.py").write_text("raise ImportError('failed to map segment')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("edge.inference.RUNTIMES", (("broken_runtime", "no-such-record"),))
+    with pytest.raises(EdgeError, match="failed to map segment"):
+        load_runtime()
+
+
 @pytest.mark.parametrize("variant", ["float32", "int8"])
 def test_the_golden_clip_scores_as_the_bundle_says(tmp_path, variant):
     bundle = load_tiny(tmp_path / "b", variants=(variant,))
