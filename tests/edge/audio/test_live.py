@@ -128,6 +128,17 @@ def test_a_sound_server_that_dies_and_comes_back(pulse, listen):
     listener.wait_for_audio()
 
 
+def test_a_sound_server_that_hangs_is_waited_for(pulse, listen):
+    listener = listen(device=MIC, open_timeout_s=2.0)
+    listener.wait_for_audio()
+    pulse.freeze()
+    assert listener.wait_for_event("stalled") < DETECTED_S
+    assert listener.wait_for_event("silent-start") < DETECTED_S
+    pulse.thaw()
+    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_audio()
+
+
 def test_a_microphone_that_is_absent_at_start_is_waited_for(pulse, listen):
     pulse.unplug("mic")
     listener = listen(device=MIC)
