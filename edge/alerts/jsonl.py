@@ -8,6 +8,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Protocol
@@ -19,6 +20,7 @@ from edge.report import event_record
 
 # A minute of windows from ten microphones: what a reader that hangs may cost in memory.
 BACKLOG_RECORDS = 600
+STDOUT = 1
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,12 @@ class StdoutSettings:
     """Records on standard output, one per line."""
 
     enabled: bool = field(default=True, metadata={"doc": "write records to standard output"})
-    windows: bool = field(
-        default=True, metadata={"doc": "write every window too, not only alerts and events"}
+    windows: bool | None = field(
+        default=None,
+        metadata={
+            "doc": "write every window too, not only alerts and events; null: yes, except into "
+            "the journal, which would put some 30 MB a day and microphone on the disk"
+        },
     )
 
 
@@ -159,7 +165,8 @@ class JsonLinesSink:
             self._writer.write(line, urgent=record["type"] == "alert")
         except BrokenPipeError:
             self._break()
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            # Besides a disk's troubles: a record that its layout cannot show costs itself only.
             self._fail(error)
         else:
             self._recover()
@@ -296,11 +303,21 @@ def stdout_sink(
     on_event: EventHandler,
     layout: Callable[[Record], str] = json_line,
     on_broken_pipe: Callable[[], None] | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> JsonLinesSink:
     """Records on standard output."""
+    windows = settings.windows
+    if windows is None:
+        windows = not is_journal(STDOUT, environment)
     return JsonLinesSink(
-        "stdout", DescriptorWriter(1), settings.windows, on_event, layout, on_broken_pipe
+        "stdout", DescriptorWriter(STDOUT), windows, on_event, layout, on_broken_pipe
     )
+
+
+def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
+    """Does a descriptor lead to systemd's journal ($JOURNAL_STREAM, systemd.exec(5))?"""
+    status = os.fstat(descriptor)
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def file_sink(settings: FileSettings, on_event: EventHandler) -> JsonLinesSink:

@@ -11,7 +11,14 @@ import time
 
 import pytest
 
-from edge.alerts.jsonl import DescriptorWriter, FileSettings, JsonLinesSink, RotatedFile, file_sink
+from edge.alerts.jsonl import (
+    DescriptorWriter,
+    FileSettings,
+    JsonLinesSink,
+    RotatedFile,
+    file_sink,
+    is_journal,
+)
 
 
 @pytest.fixture
@@ -185,3 +192,28 @@ def test_a_full_disk_loses_whole_lines_only_and_says_so_once(tmp_path, events, m
         assert events.kinds == ["output-failed", "output-recovered"]
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_the_journal_is_told_from_a_pipe_and_a_terminal(pipe):
+    _, writer = pipe
+    status = os.fstat(writer)
+    journal = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+    assert is_journal(writer, journal)
+    assert not is_journal(writer, {})
+    assert not is_journal(writer, {"JOURNAL_STREAM": "9:999"})
+
+
+def test_windows_go_to_a_pipe_but_not_into_the_journal_unless_asked_for():
+    script = (
+        "import os, sys\n"
+        "from edge.alerts.jsonl import StdoutSettings, stdout_sink\n"
+        "status = os.fstat(1)\n"
+        "journal = {'JOURNAL_STREAM': f'{status.st_dev}:{status.st_ino}'}\n"
+        "for settings, environment in ((StdoutSettings(), {}), (StdoutSettings(), journal),\n"
+        "                              (StdoutSettings(windows=True), journal)):\n"
+        "    sink = stdout_sink(settings, print, environment=environment)\n"
+        "    sink.emit({'type': 'window', 'n': 1})\n"
+        "    sink.close(5.0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.count("window") == 2, done.stderr
