@@ -533,7 +533,7 @@ def write_description(run: Run, corpus: Corpus) -> None:
             "noises": len(corpus.noises),
             "rirs": len(corpus.rirs),
             "parameters": parameter_count(run.model),
-            "multiply_accumulates": mac_count(run.model),
+            "multiply_accumulates": mac_count(run.used_model),
         },
     )
 
