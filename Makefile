@@ -68,7 +68,7 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	PYTHON=$(PYTHON) .ci/debian-packages run
-	$(PIP) --editable '.[mqtt]'
+	$(PIP) --editable '.[mqtt,metrics]'
 	touch $@
 
 $(VENV)/other.stamp: | $(BIN)/python
