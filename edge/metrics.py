@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -23,6 +24,8 @@ from prometheus_client.registry import Collector
 
 from edge.alerts.settings import MetricsSettings
 from edge.alerts.sink import Record
+from edge.alerts.spool import Spool
+from edge.board import read_temperature_c, read_throttling
 from edge.errors import ConfigError
 
 STAGE_BUCKETS_S = tuple(
@@ -130,6 +133,43 @@ class Metrics:
         """
         self.registry.register(Watched(f"earwitness_{name}", doc, label, readings))
 
+    def watch_spool(self, spool: Spool, sinks: Iterable[str]) -> None:
+        """Show how many alerts wait for each sink, and whether they are safe."""
+        names = tuple(sinks)
+        self.watch(
+            "spool_alerts",
+            "Alerts that wait to be delivered.",
+            "sink",
+            lambda: {name: spool.depth(name) for name in names},
+        )
+        self.watch(
+            "spool_dropped_alerts",
+            "Alerts that were dropped because the spool was full.",
+            "sink",
+            lambda: {name: spool.dropped(name) for name in names},
+        )
+        self.watch(
+            "spool_degraded",
+            "1 while alerts are in memory only because the disk fails.",
+            "",
+            lambda: {"": spool.degraded},
+        )
+
+    def watch_board(self, root: Path = Path("/")) -> None:
+        """Show what the board tells of its temperature, its supply and its throttling."""
+        self.watch(
+            "cpu_temperature_celsius",
+            "Temperature of the CPU, where the board tells.",
+            "",
+            lambda: known(read_temperature_c(root)),
+        )
+        self.watch(
+            "throttling",
+            "1 where the board is slowed down or was since power-on, by condition.",
+            "condition",
+            lambda: read_throttling(root) or {},
+        )
+
     def _counter(self, name: str, doc: str, *labels: str) -> Counter:
         return Counter(f"earwitness_{name}", doc, labels, registry=self.registry)
 
@@ -168,6 +208,11 @@ class Metrics:
         self._events.labels(record["source"], record["kind"]).inc(record.get("count", 1))
         if record.get("lost_s"):
             self._lost.labels(record["source"]).inc(record["lost_s"])
+
+
+def known(value: float | None) -> dict[str, float]:
+    """A single reading, or none."""
+    return {} if value is None else {"": value}
 
 
 class Watched(Collector):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge.alerts.mqtt import MqttSink
     from edge.metrics import Health, Metrics, MetricsServer
 
-TEXT, JSONL = "text", "jsonl"
+TEXT = "text"
 MACHINE_ID = Path("/etc/machine-id")
 STDOUT, STDERR = 1, 2
 
@@ -179,6 +179,9 @@ class Outputs:
             self._context.tell(event_record("metrics", "metrics-off", message, local_now()))
             return
         self.metrics = Metrics(self._sources)
+        self.metrics.watch_board()
+        if self.spool is not None:
+            self.metrics.watch_spool(self.spool, self.spooled)
         self._opened.append(self.metrics)
 
 

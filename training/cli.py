@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 
 if TYPE_CHECKING:
     from training.config import CorpusSettings, RunSettings
@@ -144,6 +144,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="a folder of the manifest's source that is a source of its own",
     )
     parser.add_argument("--folder", type=Path, help="folder that holds bonafide/ and spoof/")
+    parser.add_argument(
+        "--corpus",
+        action="append",
+        default=[],
+        metavar="LAYOUT=PATH",
+        help="a published data set as it was unpacked, such as asvspoof2019-la=data/LA",
+    )
     parser.add_argument("--cache", help="folder of decoded audio and features")
 
 
@@ -167,6 +174,11 @@ def _named_corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
         named.append(CorpusSettings("manifest", str(arguments.manifest), audio, parts=parts))
     if arguments.folder:
         named.append(CorpusSettings("folder", str(arguments.folder)))
+    for entry in arguments.corpus:
+        layout, equals, path = entry.partition("=")
+        if not equals:
+            raise ConfigError(f"--corpus takes LAYOUT=PATH, not {entry!r}")
+        named.append(CorpusSettings(layout, path))
     return tuple(named)
 
 
@@ -189,7 +201,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from training.train import load_settings, train
 
     resumed = arguments.resume and (arguments.run / "config.json").exists()
-    if resumed and not (arguments.config or arguments.set or arguments.manifest):
+    if resumed and not (arguments.config or arguments.set or _named_corpora(arguments)):
         settings = load_settings(arguments.run)
         given = {
             name: getattr(arguments, name)

@@ -66,8 +66,10 @@ SOUNDFILE_CODECS = {"gsm": "GSM610", "mu-law": "ULAW", "a-law": "ALAW"}
 SOUNDFILE_RATE_HZ = 8000
 
 TELEPHONE_CODECS = ("mu-law", "a-law", "gsm", "amr-nb")
-WIDEBAND_CODECS = ("mp3-16k", "mp3-32k", "mp3-64k", "opus-8k", "opus-16k", "opus-32k")
-WIDEBAND_CODECS += ("aac-32k", "g722", "sbc")
+WIDEBAND_CODECS = (
+    *("mp3-16k", "mp3-32k", "mp3-64k", "opus-8k", "opus-16k", "opus-32k"),
+    *("aac-32k", "g722", "sbc"),
+)
 CODECS = TELEPHONE_CODECS + WIDEBAND_CODECS
 
 

@@ -213,7 +213,7 @@ class BatchMaker:
 
     def _version(self, trial: Trial, rng: Rng) -> str:
         if self.codec_variants and rng.random() < self.loader.codec_share:
-            coded = f"{trial.id}@{self.codec_variants[rng.integers(len(self.codec_variants))]}"
+            coded = f"{trial.id}@{self.codec_variants[int(rng.integers(len(self.codec_variants)))]}"
             if coded in self.waves:
                 return coded
         return trial.id
@@ -223,10 +223,10 @@ class BatchMaker:
         return self.waves.read(clip_id, int(rng.integers(0, max(0, surplus) + 1)), wanted)
 
     def _noise(self, rng: Rng, count: int) -> Float32:
-        return self._crop(self.noises[rng.integers(len(self.noises))].id, rng, count)
+        return self._crop(self.noises[int(rng.integers(len(self.noises)))].id, rng, count)
 
     def _rir(self, rng: Rng, count: int) -> Float32:
-        return self.waves.read(self.rirs[rng.integers(len(self.rirs))].id, 0, count)
+        return self.waves.read(self.rirs[int(rng.integers(len(self.rirs)))].id, 0, count)
 
     def _rng(self, epoch: int, index: int, place: int) -> Rng:
         return np.random.default_rng([self.seed, epoch, index, place])

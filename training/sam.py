@@ -43,7 +43,7 @@ def sam_step(
             value = tf.reduce_mean(loss(targets, model(features, training=True)))
         return value, tape.gradient(value, variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(features: Any, targets: Any) -> Any:
         value, first = gradients(features, targets)
         scale = radius / (tf.linalg.global_norm(first) + TINY)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cache import FeatureCache, WaveCache, write_atomically
+from training.cache import FeatureCache, Transform, WaveCache, write_atomically
 from training.calibrate import Calibration, choose_operating_point, fit_calibration
 from training.codecs import transcode
 from training.config import CorpusSettings, OptimiserSettings, RunSettings, settings_from
@@ -108,12 +108,14 @@ def prepare_waves(corpus: Corpus, settings: RunSettings, say: Say) -> WaveCache:
     limits = (settings.max_clip_seconds, settings.cache_limit_gib)
     unread = waves.add(clips, "", None, *limits)
     for codec in settings.codec_variants:
-        unread += waves.add(
-            train, codec, lambda samples, clip, codec=codec: transcode(samples, codec), *limits
-        )
+        unread += waves.add(train, codec, _through(codec), *limits)
     for sentence in unread:
         say(f"left out: {sentence}")
     return waves
+
+
+def _through(codec: str) -> Transform:
+    return lambda samples, clip: transcode(samples, codec)
 
 
 def make_batches(corpus: Corpus, waves: WaveCache, settings: RunSettings) -> BatchMaker:
@@ -326,7 +328,7 @@ class Run:
 
     def save_checkpoint(self) -> None:
         """Everything that the next epoch depends on; batches depend on the epoch's number."""
-        arrays = {
+        arrays: dict[str, Any] = {
             **{f"model{i}": v for i, v in enumerate(_numpy(self.model.variables))},
             **{f"optimizer{i}": v for i, v in enumerate(_numpy(self.optimizer.variables))},
             **{f"average{i}": v for i, v in enumerate(self.average.weights)},
@@ -531,7 +533,7 @@ def write_description(run: Run, corpus: Corpus) -> None:
             "noises": len(corpus.noises),
             "rirs": len(corpus.rirs),
             "parameters": parameter_count(run.model),
-            "multiply_accumulates": mac_count(run.model),
+            "multiply_accumulates": mac_count(run.used_model),
         },
     )
 

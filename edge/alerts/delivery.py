@@ -173,16 +173,21 @@ class SpooledSink:
         try:
             self._transport.send(record)
         except DeliveryError as error:
-            self._attempts += 1
-            self._tell_failure(str(error))
-            wanted_s = backoff_s(
-                self._attempts, self._retry.first_s, self._retry.longest_s, self._chance()
-            )
-            asked_s = min(error.retry_after_s or 0.0, self._retry.longest_s)
-            return max(wanted_s, asked_s)
+            return self._failed(str(error), error.retry_after_s or 0.0)
+        except Exception as error:
+            # A bug in a transport may cost an attempt, never the alerts that are yet to come.
+            return self._failed(f"internal error {error!r}", 0.0)
         self._attempts = 0
         self._tell_recovery()
         return None
+
+    def _failed(self, reason: str, asked_s: float) -> float:
+        """Tell of a failure; seconds to pause, `asked_s` at least where that is bearable."""
+        self._attempts += 1
+        self._tell_failure(reason)
+        retry = self._retry
+        pause_s = backoff_s(self._attempts, retry.first_s, retry.longest_s, self._chance())
+        return max(pause_s, min(asked_s, retry.longest_s))
 
     def _give_up(self, entry: Entry) -> None:
         self._spool.acknowledge(self.name, entry.seq)

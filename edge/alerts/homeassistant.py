@@ -18,6 +18,11 @@ ONLINE, OFFLINE = "online", "offline"
 ON, OFF = "ON", "OFF"
 # A sensor fed by window records goes stale, and is shown so, when the microphone is lost.
 WINDOW_EXPIRES_S = 60
+# An event entity wants its kind under `event_type`; the rest become its attributes.
+EVENT_TEMPLATE = (
+    "{{ {'event_type': value_json.state, 'id': value_json.id, 'window': value_json.window, "
+    "'spoof_probability': value_json.spoof_probability, 'message': value_json.message} | tojson }}"
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,8 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """Retained: version, model and health of the device as JSON."""
-        return f"{self.root}/status"
+        """Retained: the state of the device's models as JSON, for `earwitness fleet status`."""
+        return f"{self.root}/model"
 
     @property
     def event(self) -> str:
@@ -104,75 +109,72 @@ def discovery_message(device: Device, topics: Topics) -> dict[str, Any]:
     for source in topics.slugs:
         components.update(source_components(device, topics, source))
     return {
-        "dev": {
-            "ids": [f"earwitness_{device.id}"],
+        "device": {
+            "identifiers": [f"earwitness_{device.id}"],
             "name": device.name,
-            "mf": "Earwitness",
-            "mdl": device.model,
-            "sw": device.version,
+            "manufacturer": "Earwitness",
+            "model": device.model,
+            "sw_version": device.version,
         },
-        "o": {"name": "earwitness", "sw": device.version},
-        "avty_t": topics.availability,
-        "cmps": components,
+        "origin": {"name": "earwitness", "sw_version": device.version},
+        "availability_topic": topics.availability,
+        "components": components,
     }
 
 
 def source_components(device: Device, topics: Topics, source: str) -> dict[str, Any]:
     """What Home Assistant shows for one source."""
-    window = {"stat_t": topics.of(source, "window"), "exp_aft": WINDOW_EXPIRES_S}
-    alert_template = (
-        "{{ dict(value_json, event_type=value_json.state, state=value_json.state) | tojson }}"
-    )
+    window = {"state_topic": topics.of(source, "window"), "expire_after": WINDOW_EXPIRES_S}
     parts: dict[str, dict[str, Any]] = {
         "synthetic_voice": {
-            "p": "binary_sensor",
+            "platform": "binary_sensor",
             "name": f"{source} synthetic voice",
-            "dev_cla": "problem",
-            "stat_t": topics.of(source, "state"),
+            "device_class": "problem",
+            "state_topic": topics.of(source, "state"),
         },
         "alert": {
-            "p": "event",
+            "platform": "event",
             "name": f"{source} alert",
-            "evt_typ": ["raised", "cleared"],
-            "stat_t": topics.of(source, "alert"),
-            "val_tpl": alert_template,
+            "event_types": ["raised", "cleared"],
+            "state_topic": topics.of(source, "alert"),
+            "value_template": EVENT_TEMPLATE,
             "qos": 1,
         },
         "spoof_probability": {
-            "p": "sensor",
+            "platform": "sensor",
             "name": f"{source} spoof probability",
-            "unit_of_meas": "%",
-            "stat_cla": "measurement",
-            "sug_dsp_prc": 0,
-            "val_tpl": (
+            "unit_of_measurement": "%",
+            "state_class": "measurement",
+            "suggested_display_precision": 0,
+            "value_template": (
                 "{{ none if value_json.smoothed_probability is none "
                 "else (value_json.smoothed_probability * 100) | round(1) }}"
             ),
             **window,
         },
         "verdict": {
-            "p": "sensor",
+            "platform": "sensor",
             "name": f"{source} verdict",
-            "val_tpl": "{{ value_json.verdict }}",
+            "value_template": "{{ value_json.verdict }}",
             **window,
         },
         "speech": {
-            "p": "binary_sensor",
+            "platform": "binary_sensor",
             "name": f"{source} speech",
-            "dev_cla": "sound",
-            "val_tpl": f"{{{{ '{ON}' if value_json.speech else '{OFF}' }}}}",
+            "device_class": "sound",
+            "value_template": f"{{{{ '{ON}' if value_json.speech else '{OFF}' }}}}",
             **window,
         },
         "health": {
-            "p": "sensor",
+            "platform": "sensor",
             "name": f"{source} input",
-            "ent_cat": "diagnostic",
-            "val_tpl": "{{ value_json.health }}",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.health }}",
             **window,
         },
     }
     level = topics.slugs[source]
     return {
-        f"{level}_{kind}": {**part, "uniq_id": f"earwitness_{device.id}_{level}_{kind}"}
+        f"{level}_{kind}": {**part, "unique_id": f"earwitness_{device.id}_{level}_{kind}"}
         for kind, part in parts.items()
     }

@@ -165,7 +165,8 @@ class JsonLinesSink:
             self._writer.write(line, urgent=record["type"] == "alert")
         except BrokenPipeError:
             self._break()
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            # Besides a disk's troubles: a record that its layout cannot show costs itself only.
             self._fail(error)
         else:
             self._recover()

@@ -163,10 +163,12 @@ class MqttSink:
             self._states[record["source"]] = ON if record["state"] == "raised" else OFF
         elif self._wants(record["type"]):
             self._backlog.put(record)
+        if record["type"] == "window" and "alert" in record:
+            self._states[record["source"]] = ON if record["alert"] else OFF
         self._wake()
 
     def set_status(self, status: Mapping[str, Any]) -> None:
-        """Publish the device's own status, retained, now and after every reconnection."""
+        """Publish the state of the device's models, retained, now and after every reconnection."""
         self._status = dict(status)
         self._wake()
 
@@ -199,14 +201,19 @@ class MqttSink:
                 try:
                     self._session()
                 except MqttFaultError as fault:
-                    self._connected = False
-                    self._attempts += 1
-                    self._tell_failure(str(fault))
-                    self._closing.wait(self._pause_s())
+                    self._pause(str(fault))
+                except Exception as error:
+                    # A bug in here may cost a connection, never the alerts that are yet to come.
+                    self._pause(f"internal error {error!r}")
 
-    def _pause_s(self) -> float:
+    def _pause(self, reason: str) -> None:
+        """Tell why there is no connection, and wait before the next attempt."""
+        self._connected = False
+        self._attempts += 1
+        self._tell_failure(reason)
         retry = self._settings.retry
-        return backoff_s(self._attempts, retry.first_s, retry.longest_s, self._chance())
+        pause_s = backoff_s(self._attempts, retry.first_s, retry.longest_s, self._chance())
+        self._closing.wait(pause_s)
 
     def _session(self) -> None:
         """One connection, from its opening to its end.

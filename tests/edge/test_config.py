@@ -184,3 +184,8 @@ def test_a_thousand_mutated_files_give_a_configuration_or_a_config_error(
         assert isinstance(read(Config, "\n".join(lines), "mutated"), Config)
     except ConfigError as error:
         assert str(error).startswith("mutated")
+
+
+def test_the_shipped_file_is_the_example() -> None:
+    shipped = Path(__file__).parents[2] / "systemd" / "earwitness.yaml"
+    assert shipped.read_text() == EXAMPLE, "run: make example"

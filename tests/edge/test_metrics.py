@@ -71,23 +71,45 @@ def fill(metrics):
     metrics.emit(event("recovered", count=3))
 
 
-def build():
+class PatientSpool:
+    """What metrics ask of a spool."""
+
+    degraded = False
+
+    def depth(self, sink):
+        return 2
+
+    def dropped(self, sink):
+        return 0
+
+
+def build(folder):
+    """Metrics of a daemon on a Raspberry Pi whose supply is weak."""
+    for name, content in {
+        "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
+        "sys/class/thermal/thermal_zone0/temp": "51500",
+        "sys/devices/platform/soc/soc:firmware/get_throttled": "50005",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
     metrics = Metrics(["desk"])
     metrics.model("default-1")
-    metrics.watch("spool_alerts", "Undelivered alerts.", "sink", lambda: {"mqtt": 2})
-    metrics.watch("spool_dropped_alerts", "Alerts lost.", "sink", lambda: {"mqtt": 0})
-    metrics.watch("spool_degraded", "Alerts in memory only.", "", lambda: {"": 0})
-    metrics.watch("cpu_temperature_celsius", "Of the CPU.", "", lambda: {"": 51.5})
-    metrics.watch("throttling", "Conditions.", "condition", lambda: {"under_voltage": 1})
+    metrics.watch_spool(PatientSpool(), ["mqtt"])
+    metrics.watch_board(folder)
     return metrics
 
 
 @pytest.fixture
-def serve():
+def metrics(tmp_path):
+    return build(tmp_path)
+
+
+@pytest.fixture
+def serve(metrics):
     servers = []
 
-    def start(metrics=None, health=lambda: Health(True, {})):
-        server = MetricsServer(MetricsSettings(port=0), metrics or build(), health)
+    def start(health=lambda: Health(True, {})):
+        server = MetricsServer(MetricsSettings(port=0), metrics, health)
         servers.append(server)
         return server
 
@@ -101,10 +123,9 @@ def get(server, path):
         return answer.status, answer.read().decode()
 
 
-def test_what_is_emitted_is_what_prometheus_reads(serve):
-    metrics = build()
+def test_what_is_emitted_is_what_prometheus_reads(serve, metrics):
     fill(metrics)
-    _, text = get(serve(metrics), "/metrics")
+    _, text = get(serve(), "/metrics")
     lines = text.splitlines()
     for line in (
         'earwitness_windows_total{source="desk",verdict="bonafide"} 20.0',
@@ -122,6 +143,7 @@ def test_what_is_emitted_is_what_prometheus_reads(serve):
         'earwitness_stage_seconds_count{stage="inference"} 20.0',
         'earwitness_spool_alerts{sink="mqtt"} 2.0',
         "earwitness_cpu_temperature_celsius 51.5",
+        'earwitness_throttling{condition="under_voltage"} 1.0',
     ):
         assert line in lines, line
     assert "process_resident_memory_bytes" in text
@@ -133,21 +155,19 @@ def test_counters_start_at_zero_so_that_the_first_alert_is_seen_as_a_rise(serve)
     assert 'earwitness_events_total{kind="gap",source="desk"} 0.0' in text
 
 
-def test_a_change_of_model_leaves_one_model(serve):
-    metrics = build()
+def test_a_change_of_model_leaves_one_model(serve, metrics):
     metrics.model("default-2")
-    _, text = get(serve(metrics), "/metrics")
+    _, text = get(serve(), "/metrics")
     assert [line for line in text.splitlines() if line.startswith("earwitness_model_info")] == [
         'earwitness_model_info{model="default-2"} 1.0'
     ]
 
 
-def test_the_exposition_passes_promtool(serve):
+def test_the_exposition_passes_promtool(serve, metrics):
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
-    metrics = build()
     fill(metrics)
-    _, text = get(serve(metrics), "/metrics")
+    _, text = get(serve(), "/metrics")
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=text, text=True, capture_output=True
     )
@@ -190,10 +210,10 @@ def test_clients_that_hang_up_or_babble_do_not_hinder_others(serve, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_port_in_use_is_refused_with_a_sentence(serve):
+def test_a_port_in_use_is_refused_with_a_sentence(serve, metrics):
     taken = serve().port
     with pytest.raises(ConfigError, match=r"already in use.*metrics\.port"):
-        MetricsServer(MetricsSettings(port=taken), build(), lambda: Health(True, {}))
+        MetricsServer(MetricsSettings(port=taken), metrics, lambda: Health(True, {}))
 
 
 def dashboard_queries():
@@ -221,7 +241,7 @@ def prometheus(tmp_path_factory):
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not installed")
     folder = tmp_path_factory.mktemp("prometheus")
-    metrics = build()
+    metrics = build(folder / "board")
     server = MetricsServer(MetricsSettings(port=0), metrics, lambda: Health(True, {}))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -276,10 +296,25 @@ def test_every_query_of_the_dashboard_gives_numbers(prometheus, query):
     assert all(re.fullmatch(r"-?[0-9.e+-]+", value) for value in values), values
 
 
-def test_the_dashboard_shows_every_metric_that_the_daemon_has():
-    metrics = build()
+def test_the_dashboard_shows_every_metric_that_the_daemon_has(metrics):
     names = {family.name for family in metrics.registry.collect()} | {"earwitness_windows_total"}
     wanted = {name for name in names if name.startswith("earwitness_")}
     queries = " ".join(dashboard_queries().values())
     missing = {name for name in wanted if name not in queries}
     assert not missing
+
+
+def test_a_board_that_tells_nothing_shows_nothing(tmp_path):
+    metrics = Metrics(["desk"])
+    metrics.watch_board(tmp_path)
+    samples = [sample.name for family in metrics.registry.collect() for sample in family.samples]
+    assert not [name for name in samples if "temperature" in name or "throttling" in name]
+
+
+def test_the_lists_to_choose_from_are_not_empty(prometheus):
+    variables = json.loads(DASHBOARD.read_text())["templating"]["list"]
+    asked = [v["query"]["query"] for v in variables if v["type"] == "query"]
+    assert len(asked) == 2
+    for query in asked:
+        metric, label = re.fullmatch(r"label_values\((.+), (\w+)\)", query).groups()
+        assert prometheus(f"count by ({label}) ({substituted(metric)})")

@@ -179,6 +179,8 @@ def test_the_command_trains_resumes_and_evaluates(
         (["train", "RUN", "--set", "colour=red"], "colour"),
         (["evaluate", "RUN"], "is not a finished run"),
         (["corpus", "--manifest", "absent.csv"], "absent.csv"),
+        (["train", "RUN", "--corpus", "asvspoof2019-la"], "LAYOUT=PATH"),
+        (["train", "RUN", "--corpus", "voices=here"], "must be one of manifest"),
     ],
 )
 def test_a_users_mistake_is_a_sentence_and_no_traceback(

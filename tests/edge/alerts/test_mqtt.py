@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,9 +12,9 @@ import threading
 import time
 from types import SimpleNamespace
 
+import paho.mqtt.client as paho
 import pytest
-
-pytest.importorskip("paho.mqtt.client")
+from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.alerts.delivery import RetrySettings
 from edge.alerts.homeassistant import Device
@@ -80,13 +81,13 @@ def test_one_retained_message_describes_the_device_to_home_assistant(
     configs = [topic for topic in retained if topic.startswith("homeassistant/")]
     assert configs == ["homeassistant/device/earwitness_pi1/config"]
     description = json.loads(retained[configs[0]])
-    assert description["avty_t"] == "earwitness/pi1/availability"
-    assert {part["p"] for part in description["cmps"].values()} == {
+    assert description["availability_topic"] == "earwitness/pi1/availability"
+    assert {part["platform"] for part in description["components"].values()} == {
         "binary_sensor",
         "event",
         "sensor",
     }
-    ids = [part["uniq_id"] for part in description["cmps"].values()]
+    ids = [part["unique_id"] for part in description["components"].values()]
     assert len(set(ids)) == len(ids) == 6
 
 
@@ -323,3 +324,70 @@ def test_a_device_is_named_after_its_machine_unless_the_owner_names_it():
     assert named.id == "hall"
     with pytest.raises(ConfigError):
         device_of(MqttSettings(device_id="a/b"), machine, "pi", "board", "1.0")
+
+
+def test_payloads_of_any_bytes_on_home_assistants_topic_change_nothing(
+    make_broker, subscribe, open_spool, connect, events, make_alert, eventually
+):
+    broker = make_broker().start()
+    spool = open_spool()
+    out = connect(broker, spool)
+    eventually(lambda: out.mqtt.connected)
+    chance = random.Random(5)
+    other = paho.Client(CallbackAPIVersion.VERSION2)
+    other.connect("127.0.0.1", broker.port)
+    other.loop_start()
+    for _ in range(2000):
+        payload = chance.randbytes(chance.choice((0, 1, 6, 200, 5000)))
+        last = other.publish("homeassistant/status", payload, qos=1, retain=chance.random() < 0.1)
+    last.wait_for_publish(20)
+    other.loop_stop()
+    out.emit(make_alert(1))
+    eventually(lambda: spool.depth("mqtt") == 0)
+    assert events.kinds == []
+
+
+def test_two_thousand_mangled_answers_of_a_broker_cost_connections_and_no_alert(
+    make_broker, open_spool, connect, events, make_alert, eventually
+):
+    """Packets cut, stretched and with bits flipped, in place of what a broker should say."""
+    broker = make_broker()
+    answers = (
+        b"\x20\x03\x00\x00\x00",
+        b"\x40\x02\x00\x01",
+        b"\x90\x04\x00\x02\x00\x00",
+        b"\x30\x1b\x00\x14homeassistant/status\x00online",
+        b"\xe0\x00",
+        b"\xd0\x00",
+    )
+    chance = random.Random(6)
+    sent = 0
+
+    def mangled():
+        packets = bytearray(answers[0]) if chance.random() < 0.7 else bytearray()
+        for _ in range(chance.randrange(1, 5)):
+            packet = bytearray(chance.choice(answers))
+            for _ in range(chance.randrange(0, 4)):
+                packet[chance.randrange(len(packet))] = chance.randrange(256)
+            packets += packet[: chance.randrange(1, len(packet) + 1)]
+        return bytes(packets)
+
+    spool = open_spool()
+    with socket.create_server(("127.0.0.1", broker.port)) as server:
+        server.settimeout(10.0)
+        quick = RetrySettings(first_s=0.01, longest_s=0.01)
+        out = connect(broker, spool, retry=quick)
+        out.emit(make_alert(1))
+        while sent < 2000:
+            peer, _ = server.accept()
+            with peer:
+                for _ in range(10):
+                    try:
+                        peer.sendall(mangled())
+                    except OSError:
+                        break
+                    sent += 1
+    broker.start()
+    out.emit(make_alert(2))
+    eventually(lambda: spool.depth("mqtt") == 0)
+    assert len(events.kinds) < 100
