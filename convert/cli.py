@@ -24,7 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status, 1 after a mistake that a sentence explains."""
     # Said before tensorflow is imported: its greetings are not for the person who converts.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    arguments = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["repo"]:
+        # A parser of its own, which needs neither tensorflow nor a corpus.
+        return repo_cli.main(given[1:])
+    arguments = _parser().parse_args(given)
     warnings.showwarning = _show_warning
     try:
         status: int = arguments.command(arguments)
@@ -77,8 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_shared(parity)
     parity.set_defaults(command=_parity)
 
-    repo_cli.add_arguments(commands)
-    parser.set_defaults(command=repo_cli.main)
+    commands.add_parser("repo", help="the signed repository that devices pull models from")
     return parser
 
 

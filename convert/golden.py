@@ -54,7 +54,7 @@ def _through_formants(source: Float64, sample_rate_hz: int) -> Float64:
     block = round(BLOCK_S * sample_rate_hz)
     per_vowel = 2 * SYLLABLE_S / BLOCK_S
     vowels = np.array([(*vowel, *HIGH_FORMANTS_HZ) for vowel in VOWELS_HZ])
-    result = source.copy()
+    result: Float64 = source.copy()
     states = np.zeros((len(BANDWIDTHS_HZ), 2))
     for number, first in enumerate(range(0, len(source), block)):
         place = number / per_vowel

@@ -35,7 +35,7 @@ def score_windows(
     progress: Progress,
     cache: str = "",
 ) -> dict[str, WindowScores]:
-    """Logits of every network on every window of the trials, cut as the device cuts them.
+    """Logits of every network on every window of the trials, cut as the run cuts them.
 
     Raises:
         ConversionError: the trials are not of both classes.

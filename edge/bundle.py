@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -53,6 +54,15 @@ class VariantEntry:
     file: str
     golden_logit: float
     golden_tolerance: float
+
+    def __post_init__(self) -> None:
+        # Python reads 1e999 as infinity, and an infinite tolerance would let any score pass.
+        if not math.isfinite(self.golden_logit):
+            raise ValueError(f"golden_logit {self.golden_logit} must be finite")
+        if not (math.isfinite(self.golden_tolerance) and self.golden_tolerance > 0):
+            raise ValueError(
+                f"golden_tolerance {self.golden_tolerance} must be finite and above 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,7 @@ class Manifest:
     def _check(self) -> None:
         for name, kind in _PLAIN_FIELDS.items():
             _typed(getattr(self, name), kind, name)
+        _typed(self.front_end.center, bool, "front_end.center")
         if not _VERSION.fullmatch(self.version):
             raise ValueError(f"version {self.version!r} is not of the form 1.2.3")
         if self.padding not in PADDINGS:
@@ -151,6 +162,7 @@ class Manifest:
 
 
 _PLAIN_FIELDS: dict[str, type] = {
+    "format": int,
     "name": str,
     "version": str,
     "created": str,

@@ -35,12 +35,13 @@ class Daemon:
     """The loop.
 
     Args:
+        audio: where blocks come from.
+        told: what other threads want to have told; see `tell`.
         clocks: see Clocks.
         on_turn: called between two blocks, at least every TURN_S; may change everything below.
         on_failure: called when judging has failed; true if something else will judge from now on.
 
     Attributes:
-        audio: where blocks come from.
         ears: what hears them, by the source's name.
         sink: where records go.
         recorder: where the sound goes, if any is kept.
@@ -49,11 +50,13 @@ class Daemon:
 
     def __init__(
         self,
+        audio: SourceQueue,
+        told: queue.SimpleQueue[Record | SourceEvent],
         clocks: Clocks,
         on_turn: Callable[[], None] = lambda: None,
         on_failure: Callable[[Exception], bool] = lambda error: False,
     ) -> None:
-        self.audio: SourceQueue
+        self.audio = audio
         self.ears: Mapping[str, Ear] = {}
         self.sink: AlertSink
         self.recorder: Recorder | None = None
@@ -61,7 +64,7 @@ class Daemon:
         self._clocks = clocks
         self._on_turn = on_turn
         self._on_failure = on_failure
-        self._told: queue.SimpleQueue[Record | SourceEvent] = queue.SimpleQueue()
+        self._told = told
         self._stopping = False
 
     def tell(self, event: Record | SourceEvent) -> None:

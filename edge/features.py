@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
@@ -238,6 +237,10 @@ def _frames(span: Float32, front_end: FrontEnd, count: int) -> Float32:
 
 def _band_power(frames: Float32, front_end: FrontEnd) -> Float32:
     """Power per band of frames of shape (count, n_fft); shape (count, bands)."""
+    # Here, because it costs a third of a second that whoever only reads settings, or has a
+    # microphone to open first, need not wait for.
+    from scipy.fft import rfft
+
     tables = _tables(front_end)
     at_once = max(1, SAMPLES_AT_ONCE // front_end.n_fft)
     windowed = np.empty((min(at_once, len(frames)), front_end.n_fft), np.float32)
@@ -245,7 +248,7 @@ def _band_power(frames: Float32, front_end: FrontEnd) -> Float32:
     for start in range(0, len(frames), at_once):
         some = frames[start : start + at_once]
         np.multiply(some, tables.window, out=windowed[: len(some)])
-        parts = scipy.fft.rfft(windowed[: len(some)], axis=1).view(np.float32)
+        parts = rfft(windowed[: len(some)], axis=1).view(np.float32)
         np.square(parts, out=parts)
         for group in tables.groups:
             out = bands[start : start + at_once, group.bands]

@@ -20,4 +20,6 @@ def main(args: argparse.Namespace) -> int:
     path = default_path(os.environ)
     if path is None and SYSTEM_CONFIG.exists():
         path = SYSTEM_CONFIG
-    return cli.main(args, load(path).updates)
+    config = load(path)
+    device = cli.Device(config.updates, config.model.variant, config.detection.hop_s)
+    return cli.main(args, device)

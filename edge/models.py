@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edge.audio.block import SAMPLE_RATE_HZ
 from edge.bundle import DEFAULT_BUNDLE, ModelBundle
 from edge.config import Config
 from edge.ear import Judge
 from edge.errors import BundleError
+from edge.features import log_mel
 from edge.inference import open_scorer
 from edge.updates.health import WindowOutcome
 from edge.updates.store import CURRENT, ReleaseStore
@@ -40,6 +43,9 @@ def open_judge(config: Config, bundle: ModelBundle) -> Judge:
             f"this version captures at {SAMPLE_RATE_HZ} Hz, so choose another bundle."
         )
     scorer = open_scorer(bundle, config.model.threads)
+    # What the first window would otherwise wait for: imports, tables and the network's memory.
+    silence = np.zeros(manifest.window_samples, np.float32)
+    scorer.score(log_mel(silence, manifest.front_end))
     return Judge(f"{manifest.name} {manifest.version}", settings, scorer.score)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge.alerts.mqtt import MqttSink
     from edge.metrics import Health, Metrics, MetricsServer
 
-TEXT, JSONL = "text", "jsonl"
+TEXT = "text"
 MACHINE_ID = Path("/etc/machine-id")
 STDOUT, STDERR = 1, 2
 

@@ -28,6 +28,7 @@ import math
 import operator
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass
 from functools import cache
@@ -618,11 +619,13 @@ def _list_item(lines: Iterator[str], off: bool, name: str) -> Iterator[str]:
 
 def _comment(slot: Slot, required: bool) -> Iterator[str]:
     """What a key means, then its unit, range and default."""
-    doc = str(slot.metadata.get("doc", "")).strip()
-    doc = doc[:1].upper() + doc[1:] + ("" if doc.endswith(".") or not doc else ".")
     item = slot.kind.item or slot.kind
-    if dataclasses.is_dataclass(item.base):
-        yield from [doc] if doc else []
+    is_section = dataclasses.is_dataclass(item.base)
+    summary = (item.base.__doc__ or "").split("\n")[0] if is_section else ""
+    doc = str(slot.metadata.get("doc", summary)).strip()
+    doc = _sentence(doc)
+    if is_section:
+        yield from textwrap.wrap(doc, COMMENT_MAX_CHARACTERS)
         return
     facts = [
         slot.metadata.get("unit"),
@@ -632,7 +635,17 @@ def _comment(slot: Slot, required: bool) -> Iterator[str]:
     ]
     told = "[" + "; ".join(str(fact) for fact in facts if fact) + "]"
     one_line = f"{doc} {told}".strip()
-    yield from [one_line] if len(one_line) <= COMMENT_MAX_CHARACTERS else [doc, told]
+    if len(one_line) <= COMMENT_MAX_CHARACTERS:
+        yield one_line
+    else:
+        yield from [*textwrap.wrap(doc, COMMENT_MAX_CHARACTERS), told]
+
+
+def _sentence(doc: str) -> str:
+    """A doc line as a sentence; "url: ..." names the kind of source that it is for."""
+    starts_with_a_name = re.match(r"[a-z]+:", doc)
+    begun = doc if starts_with_a_name else doc[:1].upper() + doc[1:]
+    return begun if not doc or doc.endswith(".") else f"{begun}."
 
 
 def _yaml_text(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -89,6 +90,19 @@ class PulseServer:
         self._modules.clear()
         if self._process is not None:
             _end(self._process)
+
+    def freeze(self) -> None:
+        """SIGSTOP for the server: it keeps its connections and does nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise RuntimeError("the server has not been started")
+        self._process.send_signal(number)
 
     def log(self) -> str:
         """What the server has complained about."""

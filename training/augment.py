@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -90,14 +91,13 @@ class AugmentSettings:
     @classmethod
     def off(cls) -> AugmentSettings:
         """Nothing at all."""
-        return cls(
-            **{
-                field.name: 0.0
-                for field in fields(cls)
-                if not isinstance(field.default, tuple)
-                and not field.name.endswith(("_range", "_share", "_db"))
-            }
-        )
+        probabilities: dict[str, Any] = {
+            field.name: 0.0
+            for field in fields(cls)
+            if not isinstance(field.default, tuple)
+            and not field.name.endswith(("_range", "_share", "_db"))
+        }
+        return replace(cls(), **probabilities)
 
 
 def augment(

@@ -13,6 +13,7 @@ import scipy.optimize
 import scipy.special
 from numpy.typing import ArrayLike, NDArray
 
+import edge.decision
 from training.metrics import detection_rate_at, equal_error_rate
 
 Float64 = NDArray[np.float64]
@@ -21,11 +22,8 @@ SCALE_DECAY = 1e-4
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """log likelihood ratio = scale * logit + offset; its sigmoid is the spoof probability."""
-
-    scale: float = 1.0
-    offset: float = 0.0
+class Calibration(edge.decision.Calibration):
+    """The device's calibration, for arrays: its log-odds are log likelihood ratios here."""
 
     def log_ratio(self, logits: ArrayLike) -> Float64:
         return self.scale * np.asarray(logits, np.float64) + self.offset
@@ -114,7 +112,9 @@ def choose_operating_point(
     else:
         _, threshold = detection_rate_at(values, spoof, false_alert_rate)
         reason = f"at most {false_alert_rate:.1%} false alerts on val"
-    threshold = float(min(threshold, np.nextafter(1.0, 2.0)))
+    # Halfway to the next lower score, so that rounding on a device moves no trial across it.
+    lower = values[values < threshold].max(initial=0.0)
+    threshold = float((min(threshold, 1.0) + lower) / 2)
     called = values >= threshold
     return OperatingPoint(
         threshold=threshold,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 
 if TYPE_CHECKING:
     from training.config import CorpusSettings, RunSettings
@@ -113,6 +113,21 @@ def _parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--min-seconds", type=float, default=1.5, help="shortest original")
     synthesize.set_defaults(command=_synthesize)
 
+    audit = commands.add_parser(
+        "audit", help="can the class be told from duration, silence, bandwidth, level or floor?"
+    )
+    _add_data(audit)
+    audit.add_argument("--config", type=Path)
+    audit.add_argument("--clips", type=int, default=2000, help="clips measured at each stage")
+    audit.add_argument("--out", type=Path, help="write the table there as well")
+    _add_set(audit)
+    audit.set_defaults(command=_audit)
+
+    experiments = commands.add_parser("experiments", help="a table of run folders, best first")
+    experiments.add_argument("runs", type=Path, help="folder of run folders")
+    experiments.add_argument("--out", type=Path, required=True, help="Markdown file")
+    experiments.set_defaults(command=_experiments)
+
     corpus = commands.add_parser("corpus", help="count what a corpus holds")
     _add_data(corpus)
     corpus.add_argument("--config", type=Path)
@@ -124,7 +139,18 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, help="manifest.csv of a corpus")
     parser.add_argument("--audio", type=Path, help="folder of the manifest's ID.flac")
+    parser.add_argument(
+        "--part", action="append", default=[], metavar="SOURCE:FOLDER",
+        help="a folder of the manifest's source that is a source of its own",
+    )
     parser.add_argument("--folder", type=Path, help="folder that holds bonafide/ and spoof/")
+    parser.add_argument(
+        "--corpus",
+        action="append",
+        default=[],
+        metavar="LAYOUT=PATH",
+        help="a published data set as it was unpacked, such as asvspoof2019-la=data/LA",
+    )
     parser.add_argument("--cache", help="folder of decoded audio and features")
 
 
@@ -144,9 +170,15 @@ def _named_corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
     named = []
     if arguments.manifest:
         audio = str(arguments.audio) if arguments.audio else ""
-        named.append(CorpusSettings("manifest", str(arguments.manifest), audio))
+        parts = tuple(arguments.part)
+        named.append(CorpusSettings("manifest", str(arguments.manifest), audio, parts=parts))
     if arguments.folder:
         named.append(CorpusSettings("folder", str(arguments.folder)))
+    for entry in arguments.corpus:
+        layout, equals, path = entry.partition("=")
+        if not equals:
+            raise ConfigError(f"--corpus takes LAYOUT=PATH, not {entry!r}")
+        named.append(CorpusSettings(layout, path))
     return tuple(named)
 
 
@@ -169,7 +201,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from training.train import load_settings, train
 
     resumed = arguments.resume and (arguments.run / "config.json").exists()
-    if resumed and not (arguments.config or arguments.set or arguments.manifest):
+    if resumed and not (arguments.config or arguments.set or _named_corpora(arguments)):
         settings = load_settings(arguments.run)
         given = {
             name: getattr(arguments, name)
@@ -263,6 +295,35 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         long_enough, counts, arguments.out, arguments.seed, arguments.seconds, print
     )
     print(f"{made} clips; {arguments.out / 'manifest.csv'}")
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from training.audio import read_clip
+    from training.audit import audit_after, audit_before, audit_markdown
+    from training.train import load_corpora, make_batches, prepare_waves
+
+    settings = _settings(arguments)
+    corpus = load_corpora(settings.corpora, settings.seed)
+    maker = make_batches(corpus, prepare_waves(corpus, settings, print), settings)
+    batches = range(-(-arguments.clips // settings.loader.batch_size))
+    drawn = [trial for index in batches for trial in maker.draw(0, index)]
+    once = list({trial.id: trial for trial in drawn}.values())
+    before = audit_before(once, lambda trial: np.asarray(read_clip(trial)))
+    text = audit_markdown([before, audit_after(maker, arguments.clips)])
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _experiments(arguments: argparse.Namespace) -> int:
+    from training.experiments import experiments_markdown, read_runs
+    from training.evaluate import write_text
+
+    write_text(arguments.out, experiments_markdown(read_runs(arguments.runs)))
     return 0
 
 

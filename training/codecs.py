@@ -66,8 +66,10 @@ SOUNDFILE_CODECS = {"gsm": "GSM610", "mu-law": "ULAW", "a-law": "ALAW"}
 SOUNDFILE_RATE_HZ = 8000
 
 TELEPHONE_CODECS = ("mu-law", "a-law", "gsm", "amr-nb")
-WIDEBAND_CODECS = ("mp3-16k", "mp3-32k", "mp3-64k", "opus-8k", "opus-16k", "opus-32k")
-WIDEBAND_CODECS += ("aac-32k", "g722", "sbc")
+WIDEBAND_CODECS = (
+    *("mp3-16k", "mp3-32k", "mp3-64k", "opus-8k", "opus-16k", "opus-32k"),
+    *("aac-32k", "g722", "sbc"),
+)
 CODECS = TELEPHONE_CODECS + WIDEBAND_CODECS
 
 
@@ -182,11 +184,12 @@ def decode_media(path: Path) -> tuple[Float32, int]:
             if not container.streams.audio:
                 raise ValueError("it has no audio stream")
             rate_hz = int(container.streams.audio[0].rate)
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
+            # Channels stay apart here: FFmpeg's own mix would make them louder.
+            resampler = av.AudioResampler(format="fltp", rate=rate_hz)
             frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
             frames += resampler.resample(None)
     except av.FFmpegError as error:
         raise ValueError(str(error)) from error
-    pieces = [frame.to_ndarray().reshape(-1) for frame in frames]
+    pieces = [frame.to_ndarray().mean(axis=0) for frame in frames]
     samples = np.concatenate(pieces) if pieces else np.zeros(0)
     return samples.astype(np.float32), rate_hz

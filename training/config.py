@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
+import edge.settings
 from edge.errors import ConfigError
 from edge.features import FrontEnd
 from training.augment import CONDITIONS, AugmentSettings
@@ -18,7 +20,6 @@ from training.losses import LossSettings
 from training.models import ModelSettings
 from training.pool import PoolSettings
 
-Settings = TypeVar("Settings")
 SCHEDULES = ("cosine", "plateau", "constant")
 
 
@@ -67,12 +68,14 @@ class CorpusSettings:
         path: the manifest CSV, or the corpus folder.
         audio: where the manifest's ID.flac lie.
         split: every trial goes to this side; "" = as the corpus says, or a random split.
+        parts: folders of a manifest's source that count as sources of their own, SOURCE:FOLDER.
     """
 
     kind: str = "manifest"
     path: str = ""
     audio: str = ""
     split: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,73 +149,55 @@ class RunSettings:
         return asdict(self)
 
 
-def settings_from(kind: type[Settings], given: Mapping[str, Any], where: str = "") -> Settings:
-    """Build a settings dataclass, nested ones too, from what YAML or JSON holds.
-
-    Raises:
-        ConfigError: a key is unknown or a value is of the wrong type or out of range.
-    """
-    defaults: Any = kind()
-    known = {entry.name for entry in fields(defaults)}
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"{where or 'the configuration'} must hold keys and values")
-    values = {}
-    for key, value in given.items():
-        name = f"{where}.{key}" if where else str(key)
-        if key not in known:
-            raise ConfigError(f"{name} is not a setting; known here: {', '.join(sorted(known))}")
-        values[key] = _value(getattr(defaults, key), value, name)
-    try:
-        return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where or 'the configuration'}: {error}") from error
-
-
-def _value(default: Any, value: Any, name: str) -> Any:
-    if is_dataclass(default) and not isinstance(default, type):
-        return settings_from(type(default), value, name)
-    if name == "corpora":
-        return tuple(
-            settings_from(CorpusSettings, item, f"corpora[{index}]")
-            for index, item in enumerate(value)
-        )
-    if isinstance(default, tuple):
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{name} is {value!r}; it must be a list")
-        return tuple(value)
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise ConfigError(f"{name} is {value!r}; it must be true or false")
-        return value
-    if default is None:
-        return value
-    if isinstance(default, float):
-        if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-            return value if value is None else float(value)
-        raise ConfigError(f"{name} is {value!r}; it must be a number")
-    if not isinstance(value, type(default)) or isinstance(value, bool):
-        raise ConfigError(f"{name} is {value!r}; it must be of type {type(default).__name__}")
-    return value
-
-
 def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> RunSettings:
     """Settings of a YAML file, then `a.b=value` overrides (values in YAML too).
 
     Raises:
-        ConfigError: the file cannot be read, or a setting is wrong.
+        ConfigError: the file cannot be read, or a setting is wrong; names line and key.
     """
-    given: dict[str, Any] = {}
-    if path is not None:
-        try:
-            given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
+    settings = RunSettings() if path is None else _from_yaml(path)
+    tree = settings.to_dict()
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set takes NAME=VALUE, not {override!r}")
-        _put(given, key.split("."), yaml.safe_load(text), override)
-    return settings_from(RunSettings, given)
+        _put(tree, key.split("."), _plain(text), override)
+    return settings_from(tree, "--set") if overrides else settings
+
+
+def settings_from(tree: Mapping[str, Any], origin: str) -> RunSettings:
+    """Settings from what JSON holds.
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type or out of range.
+    """
+    return edge.settings.read(RunSettings, json.dumps(tree), origin)
+
+
+def _from_yaml(path: Path) -> RunSettings:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
+    settings = edge.settings.read(RunSettings, text, str(path))
+    # A front end that is named in part keeps the rest of a run's defaults, not of the class's.
+    named = (yaml.safe_load(text) or {}).get("front_end") or {}
+    values = {name: getattr(settings.front_end, name) for name in named}
+    return replace(settings, front_end=replace(RunSettings().front_end, **values))
+
+
+def _plain(text: str) -> Any:
+    """A value written in YAML; numbers like 1e-4, which YAML 1.1 takes for text, are numbers."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set: {text!r} is not YAML: {error}") from error
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, override: str) -> None:

@@ -47,8 +47,11 @@ class CorpusWarning(UserWarning):
     """A corpus can be used, but not for every claim."""
 
 
-def read_manifest(manifest: Path, audio: Path) -> Corpus:
+def read_manifest(manifest: Path, audio: Path, parts: Sequence[str] = ()) -> Corpus:
     """The corpus of a manifest CSV whose clips lie in one folder as ID.flac.
+
+    `parts` names folders that are sources of their own, as SOURCE:FOLDER: a repository may quote
+    other people's corpora beside its own recordings, and the manifest split them accordingly.
 
     Rows without a file are left out and counted in a warning. So are trials of `train` (and
     `val`) that share a source, or a sentence of a speaker, with `test` (or `val`): a manifest may
@@ -58,7 +61,7 @@ def read_manifest(manifest: Path, audio: Path) -> Corpus:
         CorpusError: a file or column is missing, a row is wrong, no clip of the manifest lies in
             the folder.
     """
-    rows = manifest_rows(manifest)
+    rows = [_with_part(row, parts) for row in manifest_rows(manifest)]
     if not audio.is_dir():
         raise CorpusError(f"the audio folder {audio} does not exist; extract the corpus into it")
     there = {path.stem: path for path in audio.iterdir() if path.suffix.lower() == ".flac"}
@@ -85,6 +88,14 @@ def read_manifest(manifest: Path, audio: Path) -> Corpus:
     noises = tuple(_clip(row, there[row["id"]]) for row in present if row["kind"] == "noise")
     rirs = tuple(_clip(row, there[row["id"]]) for row in present if row["kind"] == "rir")
     return Corpus(tuple(kept), noises, rirs)
+
+
+def _with_part(row: dict[str, str], parts: Sequence[str]) -> dict[str, str]:
+    for part in parts:
+        source, _, folder = part.rpartition(":")
+        if row["source"] == source and row.get("path", "").startswith(folder):
+            return {**row, "source": f"{source}/{folder}"}
+    return row
 
 
 def manifest_rows(manifest: Path) -> list[dict[str, str]]:

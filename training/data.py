@@ -7,11 +7,12 @@ any interruption, the same batches come.
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +213,7 @@ class BatchMaker:
 
     def _version(self, trial: Trial, rng: Rng) -> str:
         if self.codec_variants and rng.random() < self.loader.codec_share:
-            coded = f"{trial.id}@{self.codec_variants[rng.integers(len(self.codec_variants))]}"
+            coded = f"{trial.id}@{self.codec_variants[int(rng.integers(len(self.codec_variants)))]}"
             if coded in self.waves:
                 return coded
         return trial.id
@@ -222,10 +223,10 @@ class BatchMaker:
         return self.waves.read(clip_id, int(rng.integers(0, max(0, surplus) + 1)), wanted)
 
     def _noise(self, rng: Rng, count: int) -> Float32:
-        return self._crop(self.noises[rng.integers(len(self.noises))].id, rng, count)
+        return self._crop(self.noises[int(rng.integers(len(self.noises)))].id, rng, count)
 
     def _rir(self, rng: Rng, count: int) -> Float32:
-        return self.waves.read(self.rirs[rng.integers(len(self.rirs))].id, 0, count)
+        return self.waves.read(self.rirs[int(rng.integers(len(self.rirs)))].id, 0, count)
 
     def _rng(self, epoch: int, index: int, place: int) -> Rng:
         return np.random.default_rng([self.seed, epoch, index, place])
@@ -249,9 +250,17 @@ def _start_worker(maker: BatchMaker) -> None:
 
     global _maker
     _maker = maker
-    os.nice(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)
     _keep_freed_memory()
+
+
+def _end_with_parent() -> None:
+    """A worker whose training process was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(epoch: int, index: int) -> Batch:

@@ -109,7 +109,7 @@ def _features(
 
     def transform(samples: Float32, clip: Clip) -> Float32:
         def noise(rng: Rng, count: int) -> Float32:
-            whole = read_clip(noises[rng.integers(len(noises))])
+            whole = read_clip(noises[int(rng.integers(len(noises)))])
             first = int(rng.integers(0, max(1, len(whole) - count + 1)))
             return whole[first : first + count]
 
@@ -141,7 +141,7 @@ class Scored:
 
     @property
     def has_both_classes(self) -> bool:
-        return 0 < self.labels.sum() < len(self.trials)
+        return bool(0 < self.labels.sum() < len(self.trials))
 
 
 def report(

@@ -56,7 +56,8 @@ def error_curve(scores: ArrayLike, labels: ArrayLike) -> tuple[Float64, Float64,
     spoof = np.sort(score_array[label_array])
     bonafide = np.sort(score_array[~label_array])
     misses = np.append(np.searchsorted(spoof, thresholds) / len(spoof), 1.0)
-    alerts = np.append(1 - np.searchsorted(bonafide, thresholds) / len(bonafide), 0.0)
+    above = len(bonafide) - np.searchsorted(bonafide, thresholds)
+    alerts = np.append(above / len(bonafide), 0.0)
     return np.append(thresholds, np.inf), misses, alerts
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cache import FeatureCache, WaveCache, write_atomically
+from training.cache import FeatureCache, Transform, WaveCache, write_atomically
 from training.calibrate import Calibration, choose_operating_point, fit_calibration
 from training.codecs import transcode
 from training.config import CorpusSettings, OptimiserSettings, RunSettings, settings_from
@@ -39,6 +39,7 @@ from training.evaluate import (
 )
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
+from training.models.fast import fast_batch_norm
 from training.pool import PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 
@@ -91,7 +92,7 @@ def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
 def _load_corpus(entry: CorpusSettings) -> Corpus:
     path = Path(entry.path)
     if entry.kind == "manifest":
-        return read_manifest(path, Path(entry.audio or path.parent / "audio"))
+        return read_manifest(path, Path(entry.audio or path.parent / "audio"), entry.parts)
     if entry.kind == "folder":
         return read_folder(path)
     from training.adapters import read_layout
@@ -107,12 +108,14 @@ def prepare_waves(corpus: Corpus, settings: RunSettings, say: Say) -> WaveCache:
     limits = (settings.max_clip_seconds, settings.cache_limit_gib)
     unread = waves.add(clips, "", None, *limits)
     for codec in settings.codec_variants:
-        unread += waves.add(
-            train, codec, lambda samples, clip, codec=codec: transcode(samples, codec), *limits
-        )
+        unread += waves.add(train, codec, _through(codec), *limits)
     for sentence in unread:
         say(f"left out: {sentence}")
     return waves
+
+
+def _through(codec: str) -> Transform:
+    return lambda samples, clip: transcode(samples, codec)
 
 
 def make_batches(corpus: Corpus, waves: WaveCache, settings: RunSettings) -> BatchMaker:
@@ -200,9 +203,13 @@ class WeightAverage:
         if not self.weights:
             self.weights = [np.array(weight) for weight in weights]
             return
-        for mean, weight in zip(self.weights, weights):
-            mean *= momentum
-            mean += (1 - momentum) * weight
+        for place, weight in enumerate(weights):
+            mean = self.weights[place]
+            if np.issubdtype(mean.dtype, np.floating):
+                mean *= momentum
+                mean += (1 - momentum) * weight
+            else:  # the state of a dropout's random numbers
+                self.weights[place] = np.array(weight)
 
 
 def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
@@ -232,10 +239,11 @@ class Run:
             frames = front_end.frame_count(round(window_s * front_end.sample_rate_hz))
             return build_model(settings.model, frames, front_end.n_bands)
 
-        self.model = built(settings.loader.window_s)
-        # Trained on shorter windows than it is used on: the same weights, another input shape.
-        trained_as_used = settings.loader.window_s == settings.windows.window_s
-        self.used_model = self.model if trained_as_used else built(settings.windows.window_s)
+        # The same weights twice: trained on windows of the loader's length with fast layers, and
+        # used on windows of the device's length with stock ones.
+        with fast_batch_norm():
+            self.model = built(settings.loader.window_s)
+        self.used_model = built(settings.windows.window_s)
         self._compile()
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
@@ -320,7 +328,7 @@ class Run:
 
     def save_checkpoint(self) -> None:
         """Everything that the next epoch depends on; batches depend on the epoch's number."""
-        arrays = {
+        arrays: dict[str, Any] = {
             **{f"model{i}": v for i, v in enumerate(_numpy(self.model.variables))},
             **{f"optimizer{i}": v for i, v in enumerate(_numpy(self.optimizer.variables))},
             **{f"average{i}": v for i, v in enumerate(self.average.weights)},
@@ -525,7 +533,7 @@ def write_description(run: Run, corpus: Corpus) -> None:
             "noises": len(corpus.noises),
             "rirs": len(corpus.rirs),
             "parameters": parameter_count(run.model),
-            "multiply_accumulates": mac_count(run.model),
+            "multiply_accumulates": mac_count(run.used_model),
         },
     )
 
@@ -598,7 +606,8 @@ def load_settings(folder: Path) -> RunSettings:
     Raises:
         TrainingError: the folder is no run.
     """
-    return settings_from(RunSettings, _read_json(folder / "config.json"))
+    path = folder / "config.json"
+    return settings_from(_read_json(path), str(path))
 
 
 def load_calibration(folder: Path) -> tuple[Calibration, dict[str, Any]]:

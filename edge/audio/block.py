@@ -18,7 +18,7 @@ EVENT_KINDS = {
     "absent": "the device is not there",
     "busy": "another program holds the device",
     "failed": "the device or stream cannot be opened for another reason",
-    "silent-start": "the device was opened but no audio came in time",
+    "silent-start": "no audio came within the time for opening",
     "stalled": "audio stopped arriving although the stream still claims to be active",
     "ended": "the stream ended or its device disappeared",
     "crashed": "the capture process died or spoke nonsense",

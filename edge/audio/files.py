@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from edge.audio.resample import Resampler
 from edge.errors import AudioError
 
 BLOCK_S = 0.25
+# libsndfile's wrapper seeks after each read, which FLAC and MP3 pay for: seldom and much.
+READ_S = 2.0
 # Writers that do not know the length beforehand (a pipe) leave 0 or a huge number in the header.
 UNKNOWN_LENGTH_MIN = 0x7FFFF000
 # Many a writer counts its headers or the last packet wrongly, and nothing is missing.
@@ -79,22 +82,24 @@ class FileSource:
         position = 0
         for samples, rate_hz in self._passes():
             resampler = resampler or Resampler(rate_hz)
-            block = AudioBlock(resampler.accept(samples), position)
-            position = block.end
-            yield from [block] if len(block.samples) else []
-        rest = resampler.finish() if resampler else np.zeros(0, np.float32)
-        if len(rest):
-            yield AudioBlock(rest, position)
+            ready = resampler.accept(samples)
+            yield from self._cut(ready, position)
+            position += len(ready)
+        if resampler is not None:
+            yield from self._cut(resampler.finish(), position)
+
+    def _cut(self, samples: Float32, start: int) -> Iterator[AudioBlock]:
+        size = max(1, round(self._block_s * SAMPLE_RATE_HZ))
+        for offset in range(0, len(samples), size):
+            yield AudioBlock(samples[offset : offset + size], start + offset)
 
     def _passes(self) -> Iterator[tuple[Float32, int]]:
-        yield from read_mono(self._path, self._block_s, self._channel)
+        yield from read_mono(self._path, self._channel)
         while self._loop and not self._closing.is_set():
-            yield from read_mono(self._path, self._block_s, self._channel)
+            yield from read_mono(self._path, self._channel)
 
 
-def read_mono(
-    path: Path, block_s: float = BLOCK_S, channel: int | None = None
-) -> Iterator[tuple[Float32, int]]:
+def read_mono(path: Path, channel: int | None = None) -> Iterator[tuple[Float32, int]]:
     """Read a recording in pieces.
 
     Yields:
@@ -108,10 +113,11 @@ def read_mono(
     check_whole(path)
     frames = 0
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            size = max(1, round(file.samplerate * block_s))
+        # As bytes, because a name on POSIX need not be text; on Windows it is.
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
+            size = max(1, round(file.samplerate * READ_S))
             while len(data := file.read(size, dtype="float32", always_2d=True)):
-                check_finite(data, path, frames / file.samplerate)
+                check_finite(data, path, frames, file.samplerate)
                 frames += len(data)
                 yield to_mono(data, channel), file.samplerate
             check_complete(path, file, frames)
@@ -119,12 +125,14 @@ def read_mono(
         raise AudioError(f"{path}: {complaint_of(error)}") from error
 
 
-def check_finite(data: Float32, path: Path, start_s: float) -> None:
-    """Raise AudioError if a sample is NaN or infinite."""
-    if not np.isfinite(data).all():
-        raise AudioError(
-            f"{path}: holds samples that are not numbers (NaN or infinite) near {start_s:.2f} s"
-        )
+def check_finite(data: Float32, path: Path, first_frame: int, rate_hz: int) -> None:
+    """Raise AudioError if a sample is NaN or infinite; data has the shape (frames, channels)."""
+    if np.isfinite(data).all():
+        return
+    bad_s = (first_frame + int(np.argmin(np.isfinite(data).all(axis=1)))) / rate_hz
+    raise AudioError(
+        f"{path}: holds samples that are not numbers (NaN or infinite), the first at {bad_s:.2f} s"
+    )
 
 
 def check_complete(path: Path, file: Any, frames: int) -> None:

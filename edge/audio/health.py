@@ -57,7 +57,8 @@ def health_of(samples: NDArray[np.float32], settings: HealthSettings) -> str:
         samples: float32, shape (n,), full scale at 1.
         settings: the limits.
     """
-    total = float(np.dot(samples, samples))
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(np.dot(samples, samples))
     if not np.isfinite(total):
         return INVALID
     mean = float(samples.mean())

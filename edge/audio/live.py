@@ -95,7 +95,7 @@ class LiveSource:
         elif step == IDLE:
             self._closing.wait(wait_s)
         elif step == OPEN_TIMEOUT:
-            yield from self._lose("silent-start", f"the {self._what} was opened but gives no audio")
+            yield from self._lose("silent-start", f"the {self._what} gave no audio when opened")
         elif step == STALL:
             yield from self._lose("stalled", f"the {self._what} has stopped giving audio")
         else:

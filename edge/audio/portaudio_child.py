@@ -102,7 +102,8 @@ def explain(error: Exception, device: str) -> CaptureError:
         return CaptureError("busy", f"another program is using the input {device!r}")
     if code == _INVALID_DEVICE or host_code in _ALSA_GONE:
         return CaptureError("absent", f"the input {device!r} is not there")
-    return CaptureError("failed", f"the input {device!r} cannot be opened: {arguments[0]}")
+    reason = arguments[2][2] if len(arguments) > 2 else arguments[0]
+    return CaptureError("failed", f"the input {device!r} cannot be opened: {reason}")
 
 
 def query_inputs(sd: Any) -> list[dict[str, Any]]:
@@ -145,17 +146,40 @@ def find_device(sd: Any, wanted: str | None) -> dict[str, Any]:
 
 
 def find_pulse_device(sd: Any, source: str) -> dict[str, Any]:
-    """The ALSA device that leads to the sound server, which has the source."""
-    names = pulse.source_names()
-    if pulse.has_pactl() and source not in names:
-        there = ", ".join(repr(naming.PULSE_PREFIX + name) for name in names) or "none"
-        wanted = naming.PULSE_PREFIX + source
-        raise CaptureError("absent", f"there is no input {wanted!r}; there are: {there}")
-    for name in ("pulse", "default"):
-        for device in query_inputs(sd):
-            if device["name"] == name:
-                return device
-    raise CaptureError("absent", "there is no sound server, or libasound2-plugins is missing")
+    """The ALSA device that leads to the sound server, where PULSE_SOURCE names the source."""
+    for device in query_inputs(sd):
+        if device["name"] in ("pulse", "default"):
+            return device
+    message = f"there is no input {naming.PULSE_PREFIX + source!r}: the sound server is away"
+    raise CaptureError("absent", message)
+
+
+def missing_source(source: str, error: CaptureError) -> CaptureError:
+    """The better reason, if the sound server refused because it has no such source."""
+    there = pulse.source_names()
+    if not there or source in there:
+        return error
+    wanted = naming.PULSE_PREFIX + source
+    names = ", ".join(repr(naming.PULSE_PREFIX + name) for name in there)
+    return CaptureError("absent", f"there is no input {wanted!r}; there are: {names}")
+
+
+def open_input(sd: Any, options: argparse.Namespace) -> tuple[Any, str]:
+    """The running stream of the configured input, and the input's name.
+
+    Raises:
+        CaptureError: it is absent, busy, or cannot be opened.
+    """
+    source = naming.pulse_source(options.device)
+    if source is None:
+        device = find_device(sd, options.device)
+        label = options.device or naming.describe(device["name"]).stable_name
+        return open_stream(sd, device, label, options), label
+    try:
+        device = find_pulse_device(sd, source)
+        return open_stream(sd, device, options.device, options), options.device
+    except CaptureError as error:
+        raise missing_source(source, error) from error
 
 
 def open_stream(sd: Any, device: dict[str, Any], label: str, options: argparse.Namespace) -> Any:
@@ -228,14 +252,11 @@ def capture(options: argparse.Namespace, pipe: Pipe) -> None:
     """
     token = str(os.getpid())
     pulse.mark_capture(os.environ, token)  # type: ignore[arg-type]
-    wanted: str | None = options.device
-    source = naming.pulse_source(wanted)
+    source = naming.pulse_source(options.device)
     if source is not None:
         os.environ["PULSE_SOURCE"] = source
     sd = import_sounddevice()
-    device = find_device(sd, wanted) if source is None else find_pulse_device(sd, source)
-    label = wanted or naming.describe(device["name"]).stable_name
-    stream = open_stream(sd, device, label, options)
+    stream, label = open_input(sd, options)
     rate = int(stream.samplerate)
     pipe.send(encode_stream(Stream(rate, stream.channels, options.format, label)))
     if pulse.has_pactl():

@@ -46,7 +46,7 @@ class _Lane:
 
 
 class SourceQueue:
-    """Reads each source in a thread of its own; `get` hands out what came, the fullest lane first.
+    """Reads each source in a thread of its own; `get` hands out what came, source by source.
 
     Live sources never wait: beyond `capacity_s` their oldest audio is dropped, counted and told
     as "overload", and the next block starts later. Others (files, standard input) wait for the
@@ -73,7 +73,7 @@ class SourceQueue:
             )
             for source in sources
         ]
-        self._next = 0
+        self._turns: deque[_Lane] = deque()  # lanes with something to fetch, each once
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -94,14 +94,17 @@ class SourceQueue:
         After the end of a source nothing more comes from it.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._ready(), timeout_s)
-            lane = self._take_turn()
-            if lane is None:
+            self._changed.wait_for(lambda: self._closed or self._turns, timeout_s)
+            if not self._turns:
                 return None
+            lane = self._turns.popleft()
             delivery = lane.waiting.popleft()
+            if lane.waiting:
+                self._turns.append(lane)
             if delivery.block is not None:
                 lane.samples -= len(delivery.block.samples)
-            self._changed.notify_all()
+            if not lane.source.live:
+                self._changed.notify_all()
             return delivery
 
     def active(self) -> bool:
@@ -138,18 +141,11 @@ class SourceQueue:
     def _lane(self, source: str) -> _Lane:
         return next(lane for lane in self._lanes if lane.source.name == source)
 
-    def _ready(self) -> bool:
-        return any(lane.waiting for lane in self._lanes)
-
-    def _take_turn(self) -> _Lane | None:
-        """The next lane that has something, in turn."""
-        count = len(self._lanes)
-        for step in range(count):
-            lane = self._lanes[(self._next + step) % count]
-            if lane.waiting:
-                self._next = (self._next + step + 1) % count
-                return lane
-        return None
+    def _append(self, lane: _Lane, delivery: Delivery) -> None:
+        """Put something into a lane, which then gets its turn."""
+        if not lane.waiting:
+            self._turns.append(lane)
+        lane.waiting.append(delivery)
 
     def _pump(self, lane: _Lane) -> None:
         """Run by the lane's thread: from the source into the lane."""
@@ -164,7 +160,7 @@ class SourceQueue:
             error = reason
         self._tell(lane.gate.flush())
         with self._changed:
-            lane.waiting.append(Delivery(lane.source.name, error=error))
+            self._append(lane, Delivery(lane.source.name, error=error))
             lane.ended = True
             self._changed.notify_all()
 
@@ -172,7 +168,7 @@ class SourceQueue:
         with self._changed:
             if not lane.source.live:
                 self._changed.wait_for(lambda: self._closed or lane.samples < lane.capacity_samples)
-            lane.waiting.append(Delivery(lane.source.name, block))
+            self._append(lane, Delivery(lane.source.name, block))
             lane.samples += len(block.samples)
             lost = self._drop_oldest(lane)
             self._changed.notify_all()

@@ -181,7 +181,7 @@ def _push(args: argparse.Namespace, device: Device) -> int:
 def _list(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.fleet import table
 
-    store = ReleaseStore(device.updates.folder)
+    store = ReleaseStore(device.updates.store)
     current, previous, state = store.current(), store.previous(), store.state()
     pending = store.pending()
     rows = []
@@ -216,7 +216,7 @@ def _rollback(args: argparse.Namespace, device: Device) -> int:
 
 
 def _verify(args: argparse.Namespace, device: Device) -> int:
-    store = ReleaseStore(device.updates.folder)
+    store = ReleaseStore(device.updates.store)
     names = [store.find(args.version)] if args.version else store.releases()
     damaged = {}
     for name in names:
@@ -252,7 +252,7 @@ def _trust(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.client import describe_root
     from edge.updates.install import pin_root, pinned_root
 
-    store = ReleaseStore(device.updates.folder)
+    store = ReleaseStore(device.updates.store)
     if args.root is None:
         text = describe_root(pinned_root(store))
     else:

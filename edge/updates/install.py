@@ -140,12 +140,13 @@ def _reason_to_wait(
         UpdateError: a person asked for what cannot be done.
     """
     current = store.current()
+    failed = store.state().quarantine.get(offers[-1].release) if offers else None
+    if request.by_hand and failed is not None and not request.forgive:
+        raise UpdateError(
+            f"{request.source} offers {offers[-1].version}, which failed on this device before: "
+            f"{failed.reason.rstrip('.')}; publish a new version, or try it again with --forgive."
+        )
     if offer is None:
-        if request.by_hand and offers:
-            raise UpdateError(
-                f"{request.source} offers {offers[-1].version}, which is paused or failed on this "
-                "device before (earwitness model status); publish a new version, or --forgive it."
-            )
         return f"Nothing is on offer for this device; {current or 'the built-in model'} stays."
     if current == offer.release:
         return f"Model {current} is current already."

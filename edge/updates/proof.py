@@ -37,6 +37,8 @@ sys.path.insert(0, sys.argv[1])
 from edge.updates.proof import main
 sys.exit(main(sys.argv[2]))
 """
+# Loading a network may need a scratch file for what the runtime prints.
+SCRATCH_BYTES = 2**20
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "failed to map segment", "Cannot allocate memory")
 
 
@@ -256,7 +258,7 @@ def _limit(settings: ProofSettings) -> None:
     for kind, value in (
         (resource.RLIMIT_CPU, settings.cpu_s),
         (resource.RLIMIT_DATA, memory),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, SCRATCH_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(kind)[1]

@@ -17,6 +17,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 VERSIONED_ROLES = ("timestamp", "snapshot", "targets")
+# Whose new keys let a role's version start anew.
+RESET_BY = {
+    "timestamp": ("timestamp",),
+    "snapshot": ("snapshot",),
+    "targets": ("targets", "snapshot"),
+}
 CUSTOM_FIELD = "earwitness"
 SIGNED_AT_FIELD = "x-earwitness-signed-at"
 
@@ -96,8 +102,9 @@ def present(floor: Floor, clock_s: float) -> float:
 def raised(floor: Floor, seen: Sighting, clock_s: float) -> Floor:
     """The floor after accepting a state of the repository.
 
-    A role whose keys were changed by a newer root starts anew: that is how the specification
-    (5.3.11) recovers from a stolen online key that signed an enormous version number.
+    A role whose keys were changed by a newer root starts anew, and so does targets with a newly
+    keyed snapshot: that is how the specification (5.3.11) recovers from a stolen key that signed an
+    enormous version number.
 
     Args:
         floor: what was accepted so far.
@@ -111,7 +118,11 @@ def raised(floor: Floor, seen: Sighting, clock_s: float) -> Floor:
         raise ValueError(f"its root is version {seen.root}, this device has seen {floor.root}")
     for name in VERSIONED_ROLES:
         old, new = floor.roles.get(name), seen.roles[name]
-        rekeyed = old is not None and seen.root > floor.root and old.keys != new.keys
+        rekeyed = seen.root > floor.root and any(
+            floor.roles[keyed].keys != seen.roles[keyed].keys
+            for keyed in RESET_BY[name]
+            if keyed in floor.roles
+        )
         if old is not None and new.version < old.version and not rekeyed:
             raise ValueError(
                 f"its {name} is version {new.version}, this device has seen {old.version}"

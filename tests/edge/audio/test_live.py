@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from .conftest import lost_samples
 
 DETECTED_S = 10.0
 BACK_S = 15.0
+PR_SET_MDWE, PR_GET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 66, 1
 MIC = "pulse:mic.monitor"
 
 
@@ -125,6 +128,17 @@ def test_a_sound_server_that_dies_and_comes_back(pulse, listen):
     listener.wait_for_audio()
 
 
+def test_a_sound_server_that_hangs_is_waited_for(pulse, listen):
+    listener = listen(device=MIC, open_timeout_s=2.0)
+    listener.wait_for_audio()
+    pulse.freeze()
+    assert listener.wait_for_event("stalled") < DETECTED_S
+    assert listener.wait_for_event("silent-start") < DETECTED_S
+    pulse.thaw()
+    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_audio()
+
+
 def test_a_microphone_that_is_absent_at_start_is_waited_for(pulse, listen):
     pulse.unplug("mic")
     listener = listen(device=MIC)
@@ -159,9 +173,7 @@ def test_time_stamps_follow_the_clock(pulse, listen):
 
 def test_a_capture_that_loses_audio_inside_a_running_stream_tells_it(pulse, listen):
     # At this rate the sound server's own 4 MB hold five seconds.
-    listener = listen(
-        device=MIC, stall_s=20, rate_hz=96000, channels=2, sample_format="s32le"
-    )
+    listener = listen(device=MIC, stall_s=20, rate_hz=96000, channels=2, sample_format="s32le")
     listener.wait_for_audio(20)
     child = child_of(listener)
     os.kill(child, signal.SIGSTOP)
@@ -201,3 +213,57 @@ def test_arecord_captures_and_comes_back(pulse, listen):
 def test_arecord_without_its_device_is_absent(pulse, listen):
     listener = listen(kind="arecord", device="plughw:CARD=Nowhere")
     listener.wait_for_event("absent")
+
+
+def test_a_source_of_the_sound_server_that_is_unknown_is_named_with_the_others(pulse, listen):
+    listener = listen(device="pulse:nope", must_open=True)
+    listener.wait_for(lambda: listener.error is not None, "error")
+    assert "there is no input 'pulse:nope'; there are: " in str(listener.error)
+    assert "'pulse:mic.monitor'" in str(listener.error)
+
+
+def test_the_capture_process_ends_with_a_daemon_that_is_killed(pulse):
+    script = (
+        "from edge.audio.settings import SourceSettings\n"
+        "from edge.audio.sources import open_source\n"
+        f"source = open_source(SourceSettings(device={MIC!r}))\n"
+        "for block in source.blocks():\n"
+        "    print(source.child_pid, flush=True)\n"
+    )
+    daemon = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pid = int(daemon.stdout.readline())
+    daemon.kill()
+    daemon.wait()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, "the capture process is still there"
+        time.sleep(0.05)
+
+
+def test_capture_works_where_memory_may_not_be_made_executable(pulse):
+    """The kernel's own form of systemd's MemoryDenyWriteExecute, inherited by the child."""
+    script = (
+        "import ctypes, sys\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        f"if libc.prctl({PR_SET_MDWE}, {PR_MDWE_REFUSE_EXEC_GAIN}, 0, 0, 0): sys.exit(77)\n"
+        "from edge.audio.settings import SourceSettings\n"
+        "from edge.audio.sources import open_source\n"
+        f"source = open_source(SourceSettings(device={MIC!r}, must_open=True, rate_hz=48000))\n"
+        "for block in source.blocks():\n"
+        "    if block.end > 16000: source.close()\n"
+        f"print(libc.prctl({PR_GET_MDWE}, 0, 0, 0, 0))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode == 77:
+        pytest.skip("this kernel (before 6.3) has no PR_SET_MDWE")
+    assert done.stdout.strip() == str(PR_MDWE_REFUSE_EXEC_GAIN), done.stderr
+
+
+def test_the_capture_process_is_small(pulse, listen):
+    listener = listen(device=MIC)
+    listener.wait_for_audio(20)
+    status = Path(f"/proc/{child_of(listener)}/status").read_text()
+    private_kib = int(next(line for line in status.splitlines() if "RssAnon" in line).split()[1])
+    assert private_kib < 20_000

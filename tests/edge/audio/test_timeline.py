@@ -63,8 +63,6 @@ def content(block) -> np.ndarray:
     return np.round(block.samples.astype(np.float64) * 2**31 / SCALE).astype(np.int64)
 
 
-
-
 def assert_one_piece(block) -> None:
     steps = np.diff(content(block))
     assert ((steps == 1) | (steps == 1 - PERIOD)).all(), "a block spans a hole"
@@ -236,7 +234,10 @@ def test_after_a_gap_the_resampler_starts_afresh(rate_hz):
     assert sum(len(block.samples) for block in blocks) == pytest.approx((100 - 11) * 800, abs=2)
 
 
-@given(cuts=st.lists(st.integers(1, 5000), min_size=1, max_size=30), rate_hz=st.sampled_from([8000, 16000, 44100]))
+@given(
+    cuts=st.lists(st.integers(1, 5000), min_size=1, max_size=30),
+    rate_hz=st.sampled_from([8000, 16000, 44100]),
+)
 def test_any_chunking_gives_the_same_samples(cuts, rate_hz):
     rng = np.random.default_rng(3)
     pcm = rng.integers(-20000, 20000, 40_000).astype("<i2").tobytes()

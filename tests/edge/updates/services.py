@@ -42,11 +42,11 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], address: str = "1
 
 
 @contextmanager
-def running(command: list[str], port: int, log: Path) -> Iterator[None]:
+def running(command: list[str], port: int, log: Path, address: str = "127.0.0.1") -> Iterator[None]:
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_for_port(port, process)
+        wait_for_port(port, process, address)
         yield
     finally:
         process.send_signal(signal.SIGTERM)
@@ -59,6 +59,7 @@ class Nginx:
     def __init__(self, folder: Path, root: Path, listen: str = "127.0.0.1") -> None:
         self.port = free_port()
         self.folder = folder
+        self.listen = listen
         self.url = f"http://{listen}:{self.port}"
         self._log = folder / "access.log"
         (folder / "nginx.conf").write_text(f"""
@@ -79,7 +80,7 @@ class Nginx:
     @contextmanager
     def serving(self) -> Iterator[Nginx]:
         command = [binary("nginx"), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
-        with running(command, self.port, self.folder / "nginx.out"):
+        with running(command, self.port, self.folder / "nginx.out", self.listen):
             self.forget()
             yield self
 

@@ -1,0 +1,187 @@
+"""A bundle is written whole or not at all, and only if a device could use it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convert.card import model_card
+from convert.errors import ConversionError
+from convert.package import (
+    ConvertedVariant,
+    Description,
+    golden_bytes,
+    golden_tolerance,
+    write_bundle,
+)
+from edge.bundle import ModelBundle
+from edge.decision import Calibration, OperatingPoint
+from edge.features import log_mel
+from edge.inference import Scorer, check_golden, open_scorer
+from tests.bundles import FRONT_END, WINDOW_SAMPLES, network, tiny_bundle
+
+DESCRIPTION = Description(
+    name="tiny",
+    version="1.2.3",
+    created="2024-01-01T00:00:00+00:00",
+    front_end=FRONT_END,
+    window_samples=WINDOW_SAMPLES,
+    hop_s=1.0,
+    padding="repeat",
+    calibration=Calibration(2.0, -1.0),
+    operating_point=OperatingPoint(0.7, 0.05, 0.2, "at most 5.0% false alerts on val"),
+    default_variant="float32",
+    metrics={"conditions": {}},
+    provenance={},
+)
+
+
+def variant(name: str = "tiny", form: str = "float32", off: float = 0.0) -> ConvertedVariant:
+    from convert.golden import golden_clip
+
+    scorer = Scorer(network(name, form))
+    logit = scorer.score(log_mel(golden_clip(5.0, 16000), FRONT_END))
+    return ConvertedVariant(network(name, form), logit + off, 0.01 + 3 * scorer.output_step)
+
+
+def write(target: Path, *, force: bool = False, off: float = 0.0, **changes: Any) -> ModelBundle:
+    description = dataclasses.replace(DESCRIPTION, **changes)
+    return write_bundle(target, description, {"float32": variant(off=off)}, "# Card\n", force)
+
+
+def test_what_is_written_is_what_a_device_reads(tmp_path):
+    variants = {"float32": variant(), "int8": variant(form="int8")}
+    bundle = write_bundle(tmp_path / "b", DESCRIPTION, variants, "# Card\n")
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {
+        "manifest.json", "model.float32.tflite", "model.int8.tflite", "golden.wav", "CARD.md",
+    }
+    for name, value in vars(DESCRIPTION).items():
+        assert getattr(bundle.manifest, name) == value
+    for name in variants:
+        loaded = ModelBundle.load(tmp_path / "b", name)
+        assert check_golden(loaded, open_scorer(loaded)).passed
+    assert bundle.golden == golden_bytes(WINDOW_SAMPLES, 16000)
+
+
+def test_folders_on_the_way_are_made(tmp_path):
+    assert write(tmp_path / "models" / "a" / "b").path.is_dir()
+
+
+def test_a_bundle_that_is_there_stays_unless_forced(tmp_path):
+    write(tmp_path / "b")
+    with pytest.raises(ConversionError, match="exists already; add --force"):
+        write(tmp_path / "b", version="2.0.0")
+    assert ModelBundle.load(tmp_path / "b").manifest.version == "1.2.3"
+    write(tmp_path / "b", version="2.0.0", force=True)
+    assert ModelBundle.load(tmp_path / "b").manifest.version == "2.0.0"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConversionError, match="is no bundle; choose another folder"):
+        write(tmp_path / "b", force=True)
+    assert (tmp_path / "b" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"version": "1"}, {"hop_s": 9.0}, {"default_variant": "int8"}, {"padding": "mirror"}],
+)
+def test_a_description_that_no_device_would_take_writes_nothing(tmp_path, changes):
+    with pytest.raises(ConversionError, match="cannot be described"):
+        write(tmp_path / "b", **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_does_not_fit_the_front_end_writes_nothing(tmp_path):
+    wrong = ConvertedVariant(network("wrong-shape"), 0.0, 1.0)
+    with pytest.raises(ConversionError, match=r"does not load again: .* its network takes"):
+        write_bundle(tmp_path / "b", DESCRIPTION, {"float32": wrong}, "# Card\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_golden_score_that_is_not_met_writes_nothing(tmp_path):
+    with pytest.raises(ConversionError, match="on the golden clip, not"):
+        write(tmp_path / "b", off=1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_bundle_survives_a_new_one_that_fails(tmp_path):
+    write(tmp_path / "b")
+    with pytest.raises(ConversionError):
+        write(tmp_path / "b", force=True, off=1.0, version="2.0.0")
+    assert ModelBundle.load(tmp_path / "b").manifest.version == "1.2.3"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConversionError, match="file/b cannot be written"):
+        write(tmp_path / "file" / "b")
+
+
+def test_the_tolerance_is_the_largest_of_its_reasons():
+    assert golden_tolerance("float32", 3.0) == pytest.approx(0.03)
+    assert golden_tolerance("int8", 3.0) == pytest.approx(0.3)
+    assert golden_tolerance("int8", 3.0, output_step=0.1) == pytest.approx(0.6)
+    assert golden_tolerance("int8", 3.0, 0.1, measured_difference=0.5) == pytest.approx(1.0)
+
+
+def test_the_card_says_what_the_bundle_is_and_where_it_fails():
+    description = dataclasses.replace(
+        DESCRIPTION,
+        metrics={
+            "conditions": {
+                "test-clean": {
+                    "all": {"trials": 10, "eer": 0.123, "auc": 0.9, "accuracy": 0.8,
+                            "tpr_at_5_fpr": 0.5, "min_dcf": 0.6, "cllr": 0.7,
+                            "intervals": {"eer": [0.1, 0.2]}},
+                    "unseen_generators": {"trials": 6, "eer": 0.3},
+                }
+            }
+        },
+        provenance={
+            "commands": ["earwitness-convert bundle runs/x --out b"],
+            "converter": {"tensorflow": "2.21.0"},
+            "data": {"manifest_sha256": "ab" * 32, "train_sources": 7, "train_generators": 5,
+                     "trials": {"train/bonafide": 1200, "train/spoof": 3400},
+                     "train_licences": {"CC0": 3000, "not stated": 1600}},
+            "runtime": "ai-edge-litert 2.1.0",
+            "runtime_differences": {"tflite-runtime 2.14.0": {"float32": 0.0001}},
+            "parameters": 120000,
+            "multiply_accumulates": 24_000_000,
+        },
+    )
+    card = model_card(description, {"float32": variant()}, "| parity |", ["First of its kind."])
+    for words in (
+        "# tiny 1.2.3",
+        "First of its kind.",
+        "| test-clean | all | 10 | 12.3% (10.0% to 20.0%) | 0.900 |",
+        "| test-clean | unseen | 6 | 30.0% |",
+        "sigmoid(2 x logit -1)",
+        "chosen for at most 5.0% false alerts on val",
+        "120,000 parameters, 24.0 million multiply-accumulates",
+        "1,200 bona fide and 3,400 spoof recordings of 7 sources and 5 generators",
+        "CC0 (3000), not stated (1600)",
+        "tflite-runtime 2.14.0 from it, in logit: float32 0.0001",
+        "## Limits",
+        "Apache-2.0",
+        "| parity |",
+        "earwitness-convert bundle runs/x --out b",
+    ):
+        assert words in card
+
+
+def test_a_run_without_results_is_said_to_have_none():
+    card = model_card(DESCRIPTION, {"float32": variant()}, "")
+    assert "No results were recorded with the run." in card
+
+
+def test_a_tiny_bundle_is_replaced_like_any_other(tmp_path):
+    write(tiny_bundle(tmp_path / "b"), force=True)
+    assert ModelBundle.load(tmp_path / "b").manifest.version == "1.2.3"

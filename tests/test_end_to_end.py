@@ -1,0 +1,125 @@
+"""From a microphone to an alert: real audio, a real sound server, the real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import soundfile
+
+import edge
+from edge.bundle import DEFAULT_BUNDLE, MANIFEST
+from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
+from tests.processes import Running, earwitness
+from tests.pulse import PulseServer, pulse  # noqa: F401
+
+DEMO = Path(edge.__file__).parent / "demo"
+FIELDS = {
+    "type": str,
+    "time": str,
+    "source": str,
+    "window": int,
+    "start_s": float,
+    "end_s": float,
+    "speech": bool,
+    "verdict": str,
+    "alerting": bool,
+    "health": str,
+    "model": str,
+    "latency_ms": float,
+}
+
+
+def listen(pulse: PulseServer, bundle: Path, recordings: list[Path]) -> Running:  # noqa: F811
+    """Run on the microphone while recordings play into it, in real time; SIGTERM at the end."""
+    environment = {**pulse.variables, "EARWITNESS_METRICS__ENABLED": "false"}
+    with Running("--model", bundle, environment=environment) as running:
+        running.wait_for_event("opened")
+        for recording in recordings:
+            player = pulse.play(recording)
+            while player.poll() is None:
+                running.wait_for_window()
+        running.wait_for_window()
+        begin = time.monotonic()
+        assert running.end(signal.SIGTERM) == 0
+        assert time.monotonic() - begin < 2
+    assert "Traceback" not in running.stderr
+    return running
+
+
+def check_windows(running: Running) -> None:
+    """Every window is there, in order, on time, and says what it should."""
+    windows = running.of_type("window")
+    assert [w["window"] for w in windows] == list(range(len(windows)))
+    for window in windows:
+        for name, kind in FIELDS.items():
+            assert isinstance(window[name], kind), (name, window)
+        assert window["end_s"] - window["start_s"] == 5.0
+        assert (window["spoof_probability"] is not None) == window["speech"]
+        assert 0 <= window["latency_ms"] < 2000
+    stamps = [datetime.fromisoformat(w["time"]) for w in windows]
+    for before, after in zip(stamps, stamps[1:]):
+        assert (after - before).total_seconds() == pytest.approx(1.0, abs=0.05)
+    assert abs(stamps[-1].timestamp() - time.time()) < 10
+
+
+def test_a_synthetic_voice_in_the_room_raises_an_alert_and_a_human_one_does_not(
+    pulse: PulseServer,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    human, synthetic = tmp_path / "human.wav", tmp_path / "synthetic.wav"
+    soundfile.write(human, voice(9.0), RATE_HZ)
+    soundfile.write(synthetic, whisper(9.0), RATE_HZ)
+    running = listen(pulse, bundle, [human, synthetic])
+    check_windows(running)
+    spoken = [w for w in running.of_type("window") if w["speech"]]
+    assert spoken[3]["verdict"] == "bonafide"
+    assert "spoof" in {w["verdict"] for w in spoken}
+    [alert] = [a for a in running.of_type("alert") if a["state"] == "raised"]
+    assert alert["window"] > spoken[3]["window"]
+
+
+@pytest.mark.skipif(
+    not (DEFAULT_BUNDLE / MANIFEST).exists(), reason="this checkout has no default bundle yet"
+)
+def test_the_demo_recordings_are_told_apart_through_the_microphone(
+    pulse: PulseServer,  # noqa: F811
+) -> None:
+    running = listen(pulse, DEFAULT_BUNDLE, [DEMO / "human.flac", DEMO / "synthetic.flac"])
+    check_windows(running)
+    alerts = [a for a in running.of_type("alert") if a["state"] == "raised"]
+    assert len(alerts) == 1
+    human_s = soundfile.info(DEMO / "human.flac").duration
+    assert alerts[0]["end_s"] > human_s
+
+
+def test_a_microphone_pulled_out_comes_back(pulse: PulseServer, tmp_path: Path) -> None:  # noqa: F811
+    bundle = tiny_bundle(tmp_path / "bundle")
+    environment = {**pulse.variables, "EARWITNESS_METRICS__ENABLED": "false"}
+    with Running(
+        "--model", bundle, "--source", "mic:pulse:mic.monitor", environment=environment
+    ) as r:
+        r.wait_for_window()
+        pulse.unplug("mic")
+        lost = r.wait_for(lambda x: x["type"] == "event" and x["source"] == "microphone", 15)
+        assert lost["kind"] in ("moved", "ended", "crashed", "stalled")
+        pulse.plug("mic")
+        assert r.wait_for_event("recovered", 20)["lost_s"] > 0
+        r.wait_for_window()
+        assert r.end() == 0
+    indices = [w["window"] for w in r.of_type("window")]
+    assert indices == list(range(len(indices)))
+
+
+def test_the_inputs_are_listed_by_the_names_that_the_configuration_takes(
+    pulse: PulseServer,  # noqa: F811
+) -> None:
+    done = earwitness("devices", environment=pulse.variables)
+    assert done.returncode == 0, done.stderr
+    assert "pulse:mic.monitor" in done.stdout
+    assert os.environ["PULSE_SERVER"] == pulse.variables["PULSE_SERVER"]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ConfigError
+from training.config import CorpusSettings, RunSettings, read_settings, settings_from
+
+
+def test_an_empty_configuration_is_all_defaults(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("")
+    assert read_settings(tmp_path / "c.yaml") == RunSettings()
+
+
+def test_nested_settings_and_corpora_are_read(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "epochs: 3\n"
+        "model: {width: 0.5, stages: [8, 16], pools: [1, 0]}\n"
+        "optimiser: {learning_rate: 1e-4}\n"
+        "corpora:\n  - {kind: folder, path: data}\n"
+    )
+    settings = read_settings(tmp_path / "c.yaml")
+    assert settings.epochs == 3
+    assert settings.model.stages == (8, 16)
+    assert settings.optimiser.learning_rate == 1e-4
+    assert settings.corpora == (CorpusSettings("folder", "data"),)
+
+
+def test_settings_can_be_overridden_by_name() -> None:
+    settings = read_settings(
+        None, ["model.width=0.25", "seed=7", "front_end.n_bands=64", "optimiser.learning_rate=1e-4"]
+    )
+    assert (settings.model.width, settings.seed, settings.front_end.n_bands) == (0.25, 7, 64)
+    assert settings.optimiser.learning_rate == 1e-4
+    assert settings.front_end.frame_hop == RunSettings().front_end.frame_hop
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("epoch: 3\n", "epoch"),
+        ("seed: 1\nmodel:\n  widht: 1\n", "widht"),
+        ("seed: 1\nmodel:\n  width: wide\n", "width"),
+        ("augmentation: {noise: 2}\n", "noise"),
+        ("loss: {name: p2sgrad}\n", "head"),
+        ("val_conditions: [underwater]\n", "underwater"),
+        ("[1, 2]", "c.yaml"),
+        ("a: [", "YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_named_with_its_file(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read_settings(path)
+    assert complaint in str(raised.value) and "c.yaml" in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        read_settings(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("override", ["seed", "seed.x=1", "colour=red"])
+def test_a_wrong_override_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError):
+        read_settings(None, [override])
+
+
+def test_a_runs_settings_come_back_from_its_json() -> None:
+    settings = read_settings(None, ["model.width=0.5", "false_alert_rate=null"])
+    stored = json.loads(json.dumps(settings.to_dict()))
+    assert settings_from(stored, "config.json") == settings

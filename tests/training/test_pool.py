@@ -1,0 +1,115 @@
+"""Windows made once and varied when drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.features import FrontEnd, log_mel
+from training.augment import AugmentSettings
+from training.cache import WaveCache
+from training.data import BatchMaker, LoaderSettings, SamplingSettings
+from training.errors import TrainingError
+from training.pool import PoolLoader, PoolSettings, build_pool, make_chunk, vary
+from training.protocols import Trial
+
+FRONT_END = FrontEnd(
+    n_fft=512, win_length=512, frame_hop=320, n_bands=20, center=False, normalisation="mean"
+)
+POOL = PoolSettings(windows=256, window_s=1.5, seed=5, noise=0.0, equaliser=0.0, low_pass=0.0)
+
+
+@pytest.fixture
+def maker(tmp_path):
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    trials = []
+    for index, label in enumerate(("bonafide", "spoof") * 3):
+        path = tmp_path / f"{index}.wav"
+        soundfile.write(path, rng.normal(0, 0.1, 40000).astype(np.float32), 16000)
+        generator = "g" if label == "spoof" else ""
+        trials.append(
+            Trial(str(index), path, label=label, source=f"s{index}", generator=generator)
+        )
+    waves = WaveCache(tmp_path / "waves")
+    waves.add(trials)
+    return BatchMaker(
+        seed=1, trials=trials, waves=waves, front_end=FRONT_END,
+        loader=LoaderSettings(batch_size=8, window_s=1.0, windows_per_epoch=64),
+        sampling=SamplingSettings(), augmentation=AugmentSettings.off(),
+    )
+
+
+def loader_of(folder, seed=1, loader=None, settings=POOL, front_end=FRONT_END):
+    loader = loader or LoaderSettings(batch_size=8, window_s=1.0, windows_per_epoch=64)
+    return PoolLoader([folder], front_end, loader, settings, 0.0, 0.0, 0.5, seed)
+
+
+def test_batches_hold_both_classes_in_equal_parts_and_the_loaders_frames(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    batches = list(loader_of(tmp_path / "pool").epoch(0))
+    assert len(batches) == 8
+    for features, wanted in batches:
+        assert features.shape == (8, FRONT_END.frame_count(16000), 20, 1)
+        assert wanted.sum() == 4
+
+
+def test_an_epoch_is_the_same_whenever_it_is_asked_for_and_the_next_differs(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    loader = loader_of(tmp_path / "pool")
+    first = [features for features, _ in loader.epoch(0)]
+    again = [features for features, _ in loader.epoch(0)]
+    other = [features for features, _ in loader.epoch(1)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_window_drawn_whole_and_unvaried_has_the_devices_features(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    whole = LoaderSettings(batch_size=8, window_s=1.5, windows_per_epoch=8)
+    features, _ = next(loader_of(tmp_path / "pool", loader=whole).epoch(0))
+    trial = maker.trials[0]
+    assert features.dtype == np.float32
+    made = maker.waves.read(trial.id, 0, 24000)
+    assert log_mel(made, FRONT_END).shape == features.shape[1:3]
+    np.testing.assert_allclose(features.mean(axis=(1, 2, 3)), 0, atol=0.05)
+
+
+def test_an_interrupted_build_goes_on_and_ends_the_same(tmp_path, maker):
+    build_pool(tmp_path / "a", maker, POOL, 0)
+    build_pool(tmp_path / "b", maker, POOL, 0)
+    (tmp_path / "b" / "00001.targets.npy").unlink()
+    build_pool(tmp_path / "b", maker, POOL, 0)
+    for path in sorted((tmp_path / "a").glob("*.npy")):
+        assert np.array_equal(np.load(path), np.load(tmp_path / "b" / path.name))
+
+
+def test_a_pool_of_other_settings_is_refused(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    with pytest.raises(TrainingError, match="other settings"):
+        build_pool(tmp_path / "pool", maker, PoolSettings(windows=256, window_s=2.0, seed=5), 0)
+    with pytest.raises(TrainingError, match="another front end"):
+        loader_of(tmp_path / "pool", front_end=FrontEnd())
+
+
+def test_a_missing_pool_is_named(tmp_path):
+    with pytest.raises(TrainingError, match="holds no pool"):
+        loader_of(tmp_path / "nowhere")
+
+
+def test_noise_fills_the_quiet_and_leaves_the_loud():
+    decibels = np.full((50, 20), -90, np.float32)
+    decibels[10] = 0
+    settings = PoolSettings(noise=1.0, noise_below_db=(40, 40), equaliser=0, low_pass=0)
+    noisy = vary(decibels, settings, np.random.default_rng(1))
+    np.testing.assert_allclose(noisy[10], 0, atol=1.0)
+    assert noisy[20].mean() > -75
+    assert decibels[20].max() == -90
+
+
+def test_chunks_do_not_depend_on_what_was_made_before(maker):
+    second, _ = make_chunk(maker, 1)
+    make_chunk(maker, 0)
+    again, _ = make_chunk(maker, 1)
+    assert np.array_equal(second, again)
