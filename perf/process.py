@@ -90,7 +90,9 @@ def _cpu_s(pid: int) -> float:
 def peak_rss_mb(bundle: Path, recording: Path, config: Path) -> float:
     """Most memory that the daemon has resident while it judges a recording over and over, MB."""
     config.write_text(
-        json.dumps({"sources": [{"kind": "file", "name": "x", "path": str(recording), "loop": True}]})
+        json.dumps(
+            {"sources": [{"kind": "file", "name": "x", "path": str(recording), "loop": True}]}
+        )
     )
     child = subprocess.Popen(
         command("run", "--config", str(config), "--model", str(bundle), "--format", "jsonl"),

@@ -2,7 +2,7 @@
 
     guest.py BUNDLE VARIANT
 
-It prints JSON: the runtime, and what each marker's number stands for. perf.arm.count reads the
+It prints JSON: versions, and what each marker's number stands for. perf.arm.counts reads the
 instructions between the markers from the plugin's file.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import json
+import platform
 import sys
+from importlib import metadata
 
 import numpy as np
 import soundfile
@@ -64,8 +66,13 @@ def main(bundle_path: str, variant: str) -> None:
         mark(BEGIN)
         log_mel(audio[: settings.model_samples], settings.front_end)
         mark(WHOLE)
-    runtime = f"{scorer.runtime.name} {scorer.runtime.version}"
-    print(json.dumps({"runtime": runtime, "markers": MARKERS, "hops": HOPS, "logits": logits}))
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": metadata.version("scipy"),
+        scorer.runtime.name: scorer.runtime.version,
+    }
+    print(json.dumps({"versions": versions, "markers": MARKERS, "hops": HOPS, "logits": logits}))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,12 @@ def download(root: Root) -> list[Path]:
         The .deb files.
     """
     apt = BUILD / f"apt-{root.suite}-{root.architecture}"
-    for folder in ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "state/lists/partial", "cache/archives/partial"):
+    for folder in (
+        "etc/apt/apt.conf.d",
+        "etc/apt/preferences.d",
+        "state/lists/partial",
+        "cache/archives/partial",
+    ):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
     (apt / "etc/apt/sources.list").write_text(
