@@ -8,7 +8,6 @@ import importlib.metadata
 import io
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -47,21 +46,33 @@ def load_runtime() -> Runtime:
     """
     for module, name in RUNTIMES:
         try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        try:
-            return Runtime(importlib.import_module(module), name, version)
+            return Runtime(importlib.import_module(module), name, _version(name) or "unknown")
         except (ImportError, SystemError) as error:
             # SystemError is what tflite-runtime raises beside numpy 2.
+            version = _version(name)
+            if version is None and _is_absent(module, error):
+                continue
             raise EdgeError(
-                f"{name} {version} is installed but cannot be imported ({error}); "
+                f"{name} {version or ''} is installed but cannot be imported ({error}); "
                 "reinstall earwitness in a fresh virtual environment."
             ) from error
     raise EdgeError(
         "No TFLite runtime is installed; run: pip install ai-edge-litert "
         "(on 32-bit ARM: pip install tflite-runtime 'numpy<2')."
     )
+
+
+def _version(distribution: str) -> str | None:
+    """Its version; None when it is not installed, or its record cannot be read."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _is_absent(module: str, error: Exception) -> bool:
+    """Is this the absence of the module's package, and no failure (say, of memory) inside it?"""
+    return isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
 
 
 class Scorer:
@@ -169,16 +180,23 @@ def _dequantise(value: Any, detail: dict[str, Any]) -> float:
 
 @contextlib.contextmanager
 def _without_greeting() -> Iterator[None]:
-    """Keep back what a runtime says for information: it writes to descriptor 2, past Python."""
+    """Keep back what a runtime says for information: it writes to descriptor 2, past Python.
+
+    Through a pipe, since a new model is proven where no file can be written. It never blocks: what
+    a pipe cannot hold is lost.
+    """
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            said.seek(0)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    os.dup2(writer, 2)
+    os.close(writer)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        with open(reader, "rb") as said:
             for line in said:
                 if not line.startswith(GREETING):
                     os.write(2, line)

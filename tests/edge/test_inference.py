@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -159,6 +161,15 @@ def test_a_runtime_that_cannot_be_imported_is_named(monkeypatch):
         load_runtime()
 
 
+def test_a_runtime_that_fails_is_not_taken_for_one_that_is_absent(tmp_path, monkeypatch):
+    """Where memory is short, even the record of what is installed cannot be read."""
+    (tmp_path / "broken_runtime.py").write_text("raise ImportError('failed to map segment')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("edge.inference.RUNTIMES", (("broken_runtime", "no-such-record"),))
+    with pytest.raises(EdgeError, match="failed to map segment"):
+        load_runtime()
+
+
 @pytest.mark.parametrize("variant", ["float32", "int8"])
 def test_the_golden_clip_scores_as_the_bundle_says(tmp_path, variant):
     bundle = load_tiny(tmp_path / "b", variants=(variant,))
@@ -213,3 +224,31 @@ def test_the_golden_clip_is_scored_as_it_was_when_it_was_checked(tmp_path):
     bundle = load_tiny(tmp_path / "b")
     bundle.golden_path.unlink()
     assert check_golden(bundle, open_scorer(bundle)).passed
+
+
+def in_a_process(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_network_is_opened_where_no_file_can_be_written(tmp_path):
+    """As the proof of a new model does, or a service on a file system without free space."""
+    folder = tiny_bundle(tmp_path / "b")
+    done = in_a_process(
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "from edge.bundle import ModelBundle; from edge.inference import open_scorer\n"
+        f"print(open_scorer(ModelBundle.load({str(folder)!r})).bands)"
+    )
+    assert (done.stdout, done.returncode) == ("80\n", 0), done.stderr
+
+
+def test_opening_a_network_keeps_the_greeting_back_and_nothing_else():
+    done = in_a_process(
+        "import os\n"
+        "from edge.inference import _without_greeting\n"
+        "with _without_greeting():\n"
+        "    os.write(2, b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\nhelp\\n')\n"
+        "os.write(2, b'after\\n')"
+    )
+    assert done.stderr == "help\nafter\n"

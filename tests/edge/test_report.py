@@ -56,12 +56,6 @@ SILENT = {
     "smoothed": None,
     "verdict": "no-speech",
 }
-    "speech": False,
-    "logit": None,
-    "probability": None,
-    "smoothed": None,
-    "verdict": "no-speech",
-}
 
 
 def test_a_window_record_holds_what_is_promised() -> None:

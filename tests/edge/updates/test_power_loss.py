@@ -144,8 +144,8 @@ def cut_power_during_installs(world, disk: Disk, every: int) -> None:
             with pytest.raises(Exception, match="timestamp"):
                 world.install(stale)
     print(
-        f"power cut at {len(cuts)} instants of an install of {steps} steps: {found[old]} kept the old "
-        f"model, {found[new]} had the new one, all complete"
+        f"power cut at {len(cuts)} instants of an install of {steps} steps: {found[old]} kept the "
+        f"old model, {found[new]} had the new one, all complete"
     )
     assert found[old] > 0 and current == new  # what was reported as done stays done
 
