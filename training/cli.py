@@ -123,6 +123,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(audit)
     audit.set_defaults(command=_audit)
 
+    alerts = commands.add_parser(
+        "false-alerts", help="alerts of a bundle on long human speech, as the daemon decides"
+    )
+    alerts.add_argument("bundle", type=Path)
+    _add_data(alerts)
+    alerts.add_argument("--split", choices=("train", "val", "test"), default="test")
+    alerts.add_argument("--hours", type=float, default=2.0)
+    alerts.add_argument("--out", type=Path, help="write the table there as well")
+    alerts.set_defaults(command=_false_alerts)
+
+    average = commands.add_parser("average", help="a run from the mean weights of checkpoints")
+    average.add_argument("run", type=Path, help="run that the checkpoints are of")
+    average.add_argument("checkpoints", type=Path, nargs="+", help="copies of its state.npz")
+    average.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    average.set_defaults(command=_average)
+
     experiments = commands.add_parser("experiments", help="a table of run folders, best first")
     experiments.add_argument("runs", type=Path, help="folder of run folders")
     experiments.add_argument("--out", type=Path, required=True, help="Markdown file")
@@ -319,9 +335,30 @@ def _audit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _experiments(arguments: argparse.Namespace) -> int:
-    from training.experiments import experiments_markdown, read_runs
+def _false_alerts(arguments: argparse.Namespace) -> int:
     from training.evaluate import write_text
+    from training.long_audio import false_alerts
+    from training.train import load_corpora
+
+    corpus = load_corpora(_named_corpora(arguments), 1)
+    text = false_alerts(arguments.bundle, corpus.side(arguments.split), arguments.hours)
+    if arguments.out:
+        write_text(arguments.out, text)
+    print(text)
+    return 0
+
+
+def _average(arguments: argparse.Namespace) -> int:
+    from training.average import average_run
+
+    eer = average_run(arguments.run, arguments.checkpoints, arguments.out)
+    print(f"val EER {eer:.4f}; {arguments.out}")
+    return 0
+
+
+def _experiments(arguments: argparse.Namespace) -> int:
+    from training.evaluate import write_text
+    from training.experiments import experiments_markdown, read_runs
 
     write_text(arguments.out, experiments_markdown(read_runs(arguments.runs)))
     return 0

@@ -91,7 +91,8 @@ def experiments_markdown(runs: Sequence[RunSummary]) -> str:
     ]
     for run in runs:
         val = run.reports.get("val", {})
-        cells = [run.name, _rate(val, "eer"), f"{val.get('auc', 0):.3f}", _rate(val, "tpr_at_5_fpr")]
+        cells = [run.name, _rate(val, "eer"), f"{val.get('auc', 0):.3f}"]
+        cells.append(_rate(val, "tpr_at_5_fpr"))
         cells += [_rate(run.reports.get(name, {}), "eer") for name in conditions]
         cells.append(str(run.data["parameters"]))
         cells.append(f"{run.data['multiply_accumulates'] / 1e6:.0f}")

@@ -32,9 +32,10 @@ SAMPLE_RATE_HZ = 16000
 # Shorter than any codec here could make of the shortest clip that is wanted: not worth decoding.
 FEWEST_BYTES = 2400
 COLUMNS = (
-    "id kind label generator family speaker utterance language format rate seconds offset source "
-    "ref path split licence core report"
-).split()
+    *("id", "kind", "label", "generator", "family", "speaker", "utterance", "language"),
+    *("format", "rate", "seconds", "offset", "source", "ref", "path", "split", "licence"),
+    *("core", "report"),
+)
 Row = Mapping[str, str]
 
 
@@ -122,8 +123,9 @@ class PackageSource:
         self._root = root
 
     def paths_bytes(self) -> dict[str, int]:
-        files = (path for path in self._root.rglob("*") if path.is_file() and not path.is_symlink())
-        return {"/" + path.relative_to(self._root).as_posix(): path.stat().st_size for path in files}
+        root = self._root
+        files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+        return {"/" + path.relative_to(root).as_posix(): path.stat().st_size for path in files}
 
     def read(self, path: str) -> bytes:
         return (self._root / path.lstrip("/")).read_bytes()

@@ -1,5 +1,7 @@
 """Sentences for voices that read text: short, everyday, written for this project."""
 
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 SENTENCES = {

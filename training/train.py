@@ -218,7 +218,7 @@ def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+def assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
     for variable, value in zip(variables, values):
         variable.assign(value)
 
@@ -356,8 +356,8 @@ class Run:
                 optimizer = [stored[f"optimizer{i}"] for i in range(len(self.optimizer.variables))]
                 count = sum(name.startswith("average") for name in stored.files)
                 self.average.weights = [stored[f"average{i}"] for i in range(count)]
-            _assign(self.model.variables, model)
-            _assign(self.optimizer.variables, optimizer)
+            assign(self.model.variables, model)
+            assign(self.optimizer.variables, optimizer)
         except (KeyError, ValueError, OSError) as error:
             raise TrainingError(
                 f"{self._checkpoint} does not fit these settings ({error}); "
@@ -379,11 +379,11 @@ class Run:
     def evaluated_model(self) -> Iterator[Any]:
         """The network at the windows of use, with the evaluated weights for so long."""
         live = _numpy(self.model.variables)
-        _assign(self.used_model.variables, self.evaluated_weights())
+        assign(self.used_model.variables, self.evaluated_weights())
         try:
             yield self.used_model
         finally:
-            _assign(self.model.variables, live)
+            assign(self.model.variables, live)
 
 
 class Validation:
@@ -480,7 +480,7 @@ def train(
 
 def _start_from(run: Run, other: Path) -> None:
     try:
-        _assign(run.model.variables, _numpy(load_model(other).variables))
+        assign(run.model.variables, _numpy(load_model(other).variables))
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 

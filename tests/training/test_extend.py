@@ -9,17 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.extend import candidates, eligible_sources, extend
 from training.errors import CorpusError
+from training.extend import COLUMNS, candidates, eligible_sources, extend
 
 
 def row(**given):
-    base = dict(
-        id="x", kind="speech", label="bonafide", generator="", family="", speaker="s",
-        utterance="", language="en", format="wav", rate="16000", seconds="2", offset="0",
-        source="a/b", ref="HEAD", path="voices/en/1.wav", split="train", licence="", core="0",
-        report="0",
-    )
+    base = dict.fromkeys(COLUMNS, "")
+    base.update(id="x", kind="speech", label="bonafide", speaker="s", language="en")
+    base.update(format="wav", source="a/b", path="voices/en/1.wav", split="train")
     return {**base, **given}
 
 
