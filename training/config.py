@@ -96,6 +96,7 @@ class RunSettings:
         false_alert_rate: of the operating point chosen on val; null = equal error rates.
         front_end, windows, loader, sampling, augmentation, model, loss, optimiser: see there;
             `windows` says how recordings are cut for scoring.
+        keep_epochs: checkpoints of so many last epochs are kept, for `earwitness-train average`.
         pool: windows augmented once and varied when drawn; see there.
         soft_targets: CSV with columns id and probability, a teacher's opinion of training trials;
             "" = none.
@@ -113,6 +114,7 @@ class RunSettings:
     codec_variants: tuple[str, ...] = ()
     val_conditions: tuple[str, ...] = ("clean",)
     false_alert_rate: float | None = 0.05
+    keep_epochs: int = 0
     soft_targets: str = ""
     start_from: str = ""
     front_end: FrontEnd = field(

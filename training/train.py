@@ -340,6 +340,19 @@ class Run:
         }
         arrays["state"] = np.array(json.dumps(state))
         write_atomically(self._checkpoint, lambda file: np.savez(file, **arrays))
+        self._keep_epoch()
+
+    def _keep_epoch(self) -> None:
+        """A copy of the checkpoint that the next epoch does not replace; the oldest gives way."""
+        kept = self.settings.keep_epochs
+        if not kept:
+            return
+        folder = self._checkpoint.parent
+        data = self._checkpoint.read_bytes()
+        target = folder / f"epoch-{len(self.records):03d}.npz"
+        write_atomically(target, lambda file: file.write(data))
+        for old in sorted(folder.glob("epoch-*.npz"))[:-kept]:
+            old.unlink()
 
     def restore_checkpoint(self) -> bool:
         """Go on where the last checkpoint stood; False when there is none.
