@@ -10,12 +10,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.benchmark.measure import RECORDINGS
 from edge.benchmark.statistics import percentile
-from perf.process import command, cpu_s, environment
+from perf.process import CLOCK_TICKS, command, cpu_s, environment
 
 # Until the daemon has started and every stream has its first window.
 SETTLE_S = 8.0
@@ -45,7 +46,8 @@ def load(bundle: Path, streams: int, seconds: float, config: Path) -> dict[str, 
 
     Returns:
         `windows` seen, `expected` ones, `late` ones (judged after the next was due), `lost` events
-        (audio dropped), `latency_ms` percentiles, `cpu_share` of the core.
+        (audio dropped), `latency_ms` percentiles, `cpu_share` of the core, `others_share` that
+        other programs had of it, `cpu_ms_per_window` of the whole daemon.
     """
     config.write_text(json.dumps(configuration(streams)))
     child = subprocess.Popen(
@@ -62,15 +64,50 @@ def load(bundle: Path, streams: int, seconds: float, config: Path) -> dict[str, 
     try:
         time.sleep(SETTLE_S)
         drain(records)
-        begin_s, begin_cpu_s = time.monotonic(), cpu_s(child.pid)
+        begin = Moment.now(child.pid)
         time.sleep(seconds)
         seen = drain(records)
-        passed_s, used_s = time.monotonic() - begin_s, cpu_s(child.pid) - begin_cpu_s
+        passed = Moment.now(child.pid).since(begin)
     finally:
         child.send_signal(signal.SIGTERM)
         child.wait()
         reader.join()
-    return {"streams": streams, "cpu_share": used_s / passed_s, **figures(seen, streams, passed_s)}
+    windows = figures(seen, streams, passed.time_s)
+    return {
+        "streams": streams,
+        "cpu_share": passed.own_s / passed.time_s,
+        "others_share": max(0.0, passed.core_s - passed.own_s) / passed.time_s,
+        "cpu_ms_per_window": 1000 * passed.own_s / max(1, windows["windows"]),
+        **windows,
+    }
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Clocks at one moment, s: the time, the daemon's CPU time, and all that the core did."""
+
+    time_s: float
+    own_s: float
+    core_s: float
+
+    @classmethod
+    def now(cls, pid: int) -> Moment:
+        """Read them."""
+        return cls(time.monotonic(), cpu_s(pid), core_busy_s(CORE))
+
+    def since(self, earlier: Moment) -> Moment:
+        """What passed on each."""
+        return Moment(
+            self.time_s - earlier.time_s, self.own_s - earlier.own_s, self.core_s - earlier.core_s
+        )
+
+
+def core_busy_s(core: int) -> float:
+    """Time that a core has not been idle, s; that stolen by the hypervisor included."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    (fields,) = (line.split()[1:] for line in lines if line.startswith(f"cpu{core} "))
+    user, nice, system, _, _, irq, softirq, steal = (int(field) for field in fields[:8])
+    return (user + nice + system + irq + softirq + steal) / CLOCK_TICKS
 
 
 def configuration(streams: int) -> dict[str, Any]:
