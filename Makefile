@@ -62,7 +62,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	    --condition $$condition || exit 1; \
 	done
 	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out edge/models/default --force \
-	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float32 float16 dynamic
+	  --name earwitness-lcnn --version $(MODEL_VERSION)
 	$(TRAIN) false-alerts edge/models/default --manifest $(CORPUS)/manifest.csv \
 	  --audio $(MODEL_WORK)/flac --out $(MODEL_WORK)/false-alerts.md
 	$(TRAIN) audit --config training/recipes/pool.yaml --out $(MODEL_WORK)/audit.md
