@@ -19,7 +19,7 @@ MODEL_WORK := .cache/model
 MODEL_VERSION ?= 0.2.1
 TRAIN := $(BIN)/earwitness-train
 
-.PHONY: model help run test test-slow test-systemd lint install uninstall example clean
+.PHONY: model help run test test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,20 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --audio $(MODEL_WORK)/flac --out $(MODEL_WORK)/false-alerts.md
 	$(TRAIN) audit --config training/recipes/pool.yaml --out $(MODEL_WORK)/audit.md
 
+perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
+	$(BIN)/python -m perf $(ARGS)
+
+perf-load: $(VENV)/test.stamp  ## the same, and how many streams one core carries (a quiet machine)
+	$(BIN)/python -m perf --load $(ARGS)
+
+perf-arm: $(VENV)/test.stamp  ## instructions per hop on ARM, held against the committed ones
+	PYTHON=$(PYTHON) .ci/debian-packages arm
+	$(BIN)/python -m perf.arm $(ARGS)
+
+prove-arm: $(VENV)/test.stamp  ## install and score on emulated 64- and 32-bit ARM
+	PYTHON=$(PYTHON) .ci/debian-packages arm
+	$(BIN)/python -m perf.arm --prove $(ARGS)
+
 install:  ## install as a systemd service (as root); leaves an edited configuration alone
 	systemd/install.sh install
 
@@ -90,7 +104,7 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	PYTHON=$(PYTHON) .ci/debian-packages run
-	$(PIP) --editable '.[mqtt]'
+	$(PIP) --editable '.[mqtt,metrics]'
 	touch $@
 
 $(VENV)/other.stamp: | $(BIN)/python

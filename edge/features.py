@@ -1,4 +1,4 @@
-"""Log-Mel features, in whole windows or sliding, with nothing but numpy and scipy.fft. Pure.
+"""Log-Mel features, in whole windows or sliding, with nothing but numpy and an FFT. Pure.
 
 Training and device call this very code; its settings travel in the model's bundle. The numbers are
 those of librosa's `feature.melspectrogram` followed by `power_to_db` (McFee et al., SciPy 2015).
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge.fft import rfft
 
 Float32 = NDArray[np.float32]
 
@@ -237,10 +239,6 @@ def _frames(span: Float32, front_end: FrontEnd, count: int) -> Float32:
 
 def _band_power(frames: Float32, front_end: FrontEnd) -> Float32:
     """Power per band of frames of shape (count, n_fft); shape (count, bands)."""
-    # Here, because it costs a third of a second that whoever only reads settings, or has a
-    # microphone to open first, need not wait for.
-    from scipy.fft import rfft
-
     tables = _tables(front_end)
     at_once = max(1, SAMPLES_AT_ONCE // front_end.n_fft)
     windowed = np.empty((min(at_once, len(frames)), front_end.n_fft), np.float32)
@@ -248,7 +246,7 @@ def _band_power(frames: Float32, front_end: FrontEnd) -> Float32:
     for start in range(0, len(frames), at_once):
         some = frames[start : start + at_once]
         np.multiply(some, tables.window, out=windowed[: len(some)])
-        parts = rfft(windowed[: len(some)], axis=1).view(np.float32)
+        parts = rfft(windowed[: len(some)]).view(np.float32)
         np.square(parts, out=parts)
         for group in tables.groups:
             out = bands[start : start + at_once, group.bands]

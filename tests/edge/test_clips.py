@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.audio.block import AudioBlock
@@ -53,6 +53,7 @@ def read(path):
         return np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(0, 300), st.integers(0, 200), st.integers(0, 400))
 def test_a_clip_holds_exactly_the_sound_around_its_alert(size, before, after, alert_at):
     roll = PreRoll(before, after)
@@ -102,6 +103,7 @@ def test_the_oldest_make_room_before_a_new_clip_is_written(tmp_path):
     assert [clip.path.name for clip in gone] == ["0.wav", "2.wav"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 500)), max_size=20))
 def test_the_limits_hold_once_the_new_clip_is_written(files):
     clips = [

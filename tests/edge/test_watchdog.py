@@ -6,7 +6,7 @@ import os
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.watchdog import Notifier, Progress, Watchdog, alive, watchdog_interval_s
@@ -57,6 +57,7 @@ def test_a_source_that_has_ended_is_not_waited_for():
     assert alive(both, {})
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=50))
 def test_feeding_twice_always_means_both_counters_rose_in_between(steps):
     watchdog = Watchdog(interval_s=1.0)

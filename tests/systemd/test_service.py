@@ -26,7 +26,7 @@ MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer", "fstrim.
 METRICS = "http://127.0.0.1:9731/metrics"
 PULSE = "/run/earwitness-pulse/native"
 # Long enough for a slow machine, short enough for a test.
-WATCHDOG_S = 8
+WATCHDOG_S = 20
 
 pytestmark = [
     pytest.mark.slow,
@@ -285,8 +285,8 @@ def test_a_frozen_daemon_is_killed_by_the_watchdog_and_is_back(machine):
 
 def test_a_daemon_that_hears_is_not_touched_by_the_watchdog(machine):
     process = machine.property("MainPID")
-    time.sleep(WATCHDOG_S * 2.5)
-    assert machine.property("MainPID") == process
+    time.sleep(WATCHDOG_S * 1.5)
+    assert machine.property("MainPID") == process, machine.journal()
 
 
 def test_stopping_takes_less_than_two_seconds(machine):
@@ -315,7 +315,7 @@ def test_an_installation_that_fails_leaves_the_old_one_at_work(machine):
     assert failed.returncode != 0
     assert machine.run("readlink /opt/earwitness/venv") == venv
     assert machine.run("ls -d /opt/earwitness/venv-*") == venv
-    assert machine.property("MainPID") == process
+    assert machine.property("MainPID") == process, machine.journal()
 
 
 def test_uninstalling_keeps_the_configuration_and_purging_does_not(machine):

@@ -16,7 +16,7 @@ from keras import layers
 StockBatchNorm = layers.BatchNormalization
 
 
-class FusedBatchNorm(StockBatchNorm):  # type: ignore[misc]
+class FusedBatchNorm(StockBatchNorm):  # type: ignore[misc, valid-type]
     """The stock layer, with the fused kernel where the input is an image (4 axes)."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
