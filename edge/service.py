@@ -23,9 +23,9 @@ from edge.config import AlertsSettings, Config, windows_sentence
 from edge.daemon import Daemon
 from edge.ear import Clocks, Ear
 from edge.errors import ConfigError, EdgeError
+from edge.judges import Bench, Models
 from edge.listening import Listening, listen
 from edge.log import LOGGER, start_logging
-from edge.models import Bench, Models
 from edge.outputs import Context, Outputs
 from edge.report import event_record
 from edge.watchdog import Notifier, Progress, Watchdog, watchdog_interval_s
