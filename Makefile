@@ -16,7 +16,7 @@ PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
-MODEL_VERSION ?= 0.2.0
+MODEL_VERSION ?= 0.2.1
 TRAIN := $(BIN)/earwitness-train
 
 .PHONY: model help run test test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
@@ -52,18 +52,16 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-model: $(VENV)/test.stamp  ## train, average, convert and measure the shipped network (a day's work)
+model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a day's work)
 	$(BIN)/python $(CORPUS)/extract.py --mirrors $(MIRRORS) --debs $(MODEL_WORK)/debs \
 	  --out $(MODEL_WORK)/flac
 	$(TRAIN) pool $(MODEL_WORK)/pools/manifest --config training/recipes/pool.yaml
 	$(TRAIN) train $(MODEL_WORK)/runs/default --config training/recipes/default.yaml --resume
-	test -e $(MODEL_WORK)/runs/averaged/model.keras || $(TRAIN) average $(MODEL_WORK)/runs/default \
-	  $(MODEL_WORK)/runs/default/checkpoint/epoch-*.npz --out $(MODEL_WORK)/runs/averaged
 	for condition in clean telephone codec replay; do \
-	  $(TRAIN) evaluate $(MODEL_WORK)/runs/averaged --split test --windows middle \
+	  $(TRAIN) evaluate $(MODEL_WORK)/runs/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
-	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/averaged --out edge/models/default --force \
+	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION)
 	$(TRAIN) false-alerts edge/models/default --manifest $(CORPUS)/manifest.csv \
 	  --audio $(MODEL_WORK)/flac --out $(MODEL_WORK)/false-alerts.md
