@@ -25,7 +25,7 @@ from edge.features import FrontEnd
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 FIGURES = DOCUMENT.parent / "performance" / "figures.json"
 STREAMS = (1, 10, 25, 50, 75, 100, 125, 150, 200, 250)
-LOAD_S = 20.0
+LOAD_S = 15.0
 
 
 def main() -> int:
