@@ -16,10 +16,10 @@ PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
-MODEL_VERSION ?= 0.2.0
+MODEL_VERSION ?= 0.2.1
 TRAIN := $(BIN)/earwitness-train
 
-.PHONY: model help run test test-slow test-systemd lint install uninstall example clean
+.PHONY: model help run test test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,22 +52,34 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-model: $(VENV)/test.stamp  ## train, average, convert and measure the shipped network (a day's work)
+model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a day's work)
 	$(BIN)/python $(CORPUS)/extract.py --mirrors $(MIRRORS) --debs $(MODEL_WORK)/debs \
 	  --out $(MODEL_WORK)/flac
 	$(TRAIN) pool $(MODEL_WORK)/pools/manifest --config training/recipes/pool.yaml
 	$(TRAIN) train $(MODEL_WORK)/runs/default --config training/recipes/default.yaml --resume
-	test -e $(MODEL_WORK)/runs/averaged/model.keras || $(TRAIN) average $(MODEL_WORK)/runs/default \
-	  $(MODEL_WORK)/runs/default/checkpoint/epoch-*.npz --out $(MODEL_WORK)/runs/averaged
 	for condition in clean telephone codec replay; do \
-	  $(TRAIN) evaluate $(MODEL_WORK)/runs/averaged --split test --windows middle \
+	  $(TRAIN) evaluate $(MODEL_WORK)/runs/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
-	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/averaged --out edge/models/default --force \
+	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION)
 	$(TRAIN) false-alerts edge/models/default --manifest $(CORPUS)/manifest.csv \
 	  --audio $(MODEL_WORK)/flac --out $(MODEL_WORK)/false-alerts.md
 	$(TRAIN) audit --config training/recipes/pool.yaml --out $(MODEL_WORK)/audit.md
+
+perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
+	$(BIN)/python -m perf $(ARGS)
+
+perf-load: $(VENV)/test.stamp  ## the same, and how many streams one core carries (a quiet machine)
+	$(BIN)/python -m perf --load $(ARGS)
+
+perf-arm: $(VENV)/test.stamp  ## instructions per hop on ARM, held against the committed ones
+	PYTHON=$(PYTHON) .ci/debian-packages arm
+	$(BIN)/python -m perf.arm $(ARGS)
+
+prove-arm: $(VENV)/test.stamp  ## install and score on emulated 64- and 32-bit ARM
+	PYTHON=$(PYTHON) .ci/debian-packages arm
+	$(BIN)/python -m perf.arm --prove $(ARGS)
 
 install:  ## install as a systemd service (as root); leaves an edited configuration alone
 	systemd/install.sh install

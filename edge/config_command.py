@@ -43,7 +43,7 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def explain(args: argparse.Namespace) -> int:
     """Print the effective rule; the exit status."""
-    from edge.models import bundle_path
+    from edge.judges import bundle_path
 
     config = load(args.config)
     manifest = read_manifest(Path(args.model) if args.model else bundle_path(config))

@@ -15,7 +15,7 @@ from edge.bundle import ModelBundle
 from edge.config import Config, default_path, load
 from edge.detector import judge_recording
 from edge.errors import AudioError, EdgeError
-from edge.models import bundle_path, open_judge
+from edge.judges import bundle_path, open_judge
 from edge.report import Record, Style, json_line, recording_record, recording_text
 from edge.terminal import clear_line, style_of, with_progress
 

@@ -19,13 +19,13 @@ from edge.alerts.sink import Record, local_now
 from edge.audio.block import SourceEvent
 from edge.audio.clock import now_s
 from edge.clips import consent_line
-from edge.config import Config, windows_sentence
+from edge.config import AlertsSettings, Config, windows_sentence
 from edge.daemon import Daemon
 from edge.ear import Clocks, Ear
 from edge.errors import ConfigError, EdgeError
+from edge.judges import Bench, Models
 from edge.listening import Listening, listen
 from edge.log import LOGGER, start_logging
-from edge.models import Bench, Models
 from edge.outputs import Context, Outputs
 from edge.report import event_record
 from edge.watchdog import Notifier, Progress, Watchdog, watchdog_interval_s
@@ -77,6 +77,7 @@ class Service:
         self._environment = environment
         self.interrupted = False
         self._reload_wanted = False
+        self._model_reported = False
         self._clocks = Clocks(local_now, now_s)
         self._stages = StageClock()
         self._notifier = Notifier(environment)
@@ -164,8 +165,12 @@ class Service:
             self._tell("metrics", "metrics-off", str(error))
 
     def _note_model(self) -> None:
+        """Show the model in use to whoever watches from outside."""
+        model = self._bench.judge.model
         if self._outputs.metrics:
-            self._outputs.metrics.model(self._bench.judge.model)
+            self._outputs.metrics.model(model)
+        if self._outputs.mqtt:
+            self._outputs.mqtt.set_status({**self._models.status(self._config), "model": model})
 
     def _end(self) -> None:
         self._notifier.stopping()
@@ -180,6 +185,9 @@ class Service:
             self._reload()
         if self._models.changed():
             self._change_model()
+        if self._model_reported:
+            self._model_reported = False
+            self._note_model()
         if self._watchdog and self._watchdog.due(self._progress(), self._clocks.steady_s()):
             self._notifier.feed()
 
@@ -216,18 +224,29 @@ class Service:
         self._notifier.reloading()
         try:
             config = self._load_config()
-            models = Models(config, self._report_model)
-            bench = models.take(config)
+            models, bench = self._models_for(config)
         except EdgeError as error:
             self._tell("config", "reload-failed", f"The old settings stay in force: {error}")
         else:
             before, self._config = self._config, config
-            self._models, self._bench = models, bench
-            self._adopt(before)
+            if models is not self._models:
+                self._models.stop()
+            self._models = models
+            self._adopt(before, bench)
         self._notifier.ready(self._bench.judge.model)
 
-    def _adopt(self, before: Config) -> None:
-        """Replace the parts whose settings have changed."""
+    def _models_for(self, config: Config) -> tuple[Models, Bench]:
+        """What judges under another configuration; a model on trial stays on trial."""
+        before = self._config
+        if (config.model, config.updates) == (before.model, before.updates):
+            return self._models, self._models.again(config)
+        models = Models(config, self._report_model)
+        return models, models.take(config)
+
+    def _adopt(self, before: Config, bench: Bench) -> None:
+        """Replace the parts whose settings have changed, and no others."""
+        changed = not bench.same_as(self._bench)
+        self._bench = bench if changed else self._bench
         config = self._config
         start_logging(config.logging.level, sys.stderr, self._environment)
         sections = ("alerts", "metrics", "clips", "sources")
@@ -235,7 +254,7 @@ class Service:
             self._replace_outputs(before)
         if config.sources != before.sources:
             self._replace_sources()
-        else:
+        elif changed:
             self._change_judge("The settings have changed.")
         self._note_model()
         judge = self._bench.judge
@@ -245,14 +264,18 @@ class Service:
     def _replace_outputs(self, before: Config) -> None:
         """The old ones go first, since two cannot share a file, a port or an MQTT client id."""
         self._outputs.close(CLOSE_S)
-        try:
-            self._outputs = Outputs(self._config, self._context)
-        except EdgeError as error:
-            self._tell("config", "reload-failed", f"The old outputs stay in force: {error}")
-            self._config = replace(
-                self._config, alerts=before.alerts, metrics=before.metrics, clips=before.clips
-            )
-            self._outputs = Outputs(self._config, self._context)
+        only_stdout = AlertsSettings(stdout=before.alerts.stdout)
+        for alerts, name in ((None, "old"), (before.alerts, "simplest"), (only_stdout, "")):
+            if alerts is not None:
+                self._config = replace(
+                    self._config, alerts=alerts, metrics=before.metrics, clips=before.clips
+                )
+            try:
+                self._outputs = Outputs(self._config, self._context)
+                break
+            except EdgeError as error:
+                # The old ones, too, may have lost a credential meanwhile.
+                self._tell("config", "reload-failed", f"The {name} outputs are in force: {error}")
         self._join_outputs()
 
     def _replace_sources(self) -> None:
@@ -271,6 +294,7 @@ class Service:
         self._daemon.tell(event_record(part, kind, message, self._clocks.now()))
 
     def _report_model(self, sentence: str) -> None:
+        self._model_reported = True
         self._tell("model", "model", sentence)
 
     def _tell_start(self) -> None:

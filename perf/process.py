@@ -69,7 +69,7 @@ def _first_frame(bundle: Path) -> tuple[float, float]:
             if child.poll() is not None or time.perf_counter() - begin_s > DEADLINE_S:
                 raise RuntimeError("the daemon did not take any audio")
             time.sleep(0.001)
-        return time.perf_counter() - begin_s, _cpu_s(child.pid)
+        return time.perf_counter() - begin_s, cpu_s(child.pid)
     finally:
         child.kill()
         child.communicate()
@@ -81,7 +81,7 @@ def _unread(descriptor: int) -> int:
     return int(struct.unpack("i", answer)[0])
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """CPU time of a running process, s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

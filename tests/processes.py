@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,13 @@ def clean_environment(**variables: str) -> dict[str, str]:
     kept.pop("PYTHONWARNINGS", None)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {**kept, "PYTHONPATH": path, **variables}
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def earwitness(
@@ -47,7 +55,11 @@ class Running:
     """`earwitness run` in the background, its records as they come."""
 
     def __init__(
-        self, *arguments: str | Path, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+        folder: Path | None = None,
     ) -> None:
         self.records: list[dict[str, Any]] = []
         self._lines: queue.Queue[bytes | None] = queue.Queue()
@@ -55,7 +67,8 @@ class Running:
         self.process = subprocess.Popen(
             [*COMMAND, "run", *map(str, arguments)],
             env=clean_environment(**(environment or {})),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
+            cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import ConfigError, EdgeError
+from edge.windows import PADDINGS
 
 if TYPE_CHECKING:
     from training.config import CorpusSettings, RunSettings
@@ -70,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=("file", "middle"),
         default="file",
         help="score the whole file by sliding windows, or its middle five seconds",
+    )
+    evaluate.add_argument(
+        "--padding",
+        choices=PADDINGS,
+        help="what fills up clips shorter than a window (default: as the run's own)",
     )
     evaluate.set_defaults(command=_evaluate)
 
@@ -243,6 +249,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         _named_corpora(arguments),
         reported_only=not arguments.all_trials,
         scope=arguments.windows,
+        padding=arguments.padding or "",
         cache=arguments.cache or "",
     )
     print(report_text(made, f"{arguments.run.name} on {arguments.split}, {arguments.condition}"))

@@ -11,7 +11,7 @@ from typing import Any
 from training.config import RunSettings
 
 # Where the data lie, and how long it went on, are no choices of design.
-NOT_COMPARED = ("cache", "cache_limit_gib", "workers", "corpora", "pool.folders")
+NOT_COMPARED = ("cache", "cache_limit_gib", "workers", "corpora", "pool.folders", "start_from")
 Figures = Mapping[str, Any]
 
 

@@ -653,6 +653,7 @@ def evaluate_run(
     corpora: Sequence[CorpusSettings] = (),
     reported_only: bool = True,
     scope: str = "file",
+    padding: str = "",
     cache: str = "",
 ) -> dict[str, Any]:
     """Score one side of the corpora with a run's best model and write the report beside it.
@@ -664,6 +665,7 @@ def evaluate_run(
         corpora: other data than the run's own; () = the run's.
         reported_only: only trials that results are given on.
         scope: "file" (sliding windows over all of it) or "middle" (its middle five seconds).
+        padding: what fills up clips shorter than a window; "" = as in the run.
         cache: other cache folder than the run's; "" = the run's.
 
     Returns:
@@ -678,13 +680,15 @@ def evaluate_run(
     trials: Sequence[Trial] = corpus.side(split, reported_only)
     if not trials:
         raise CorpusError(f"the corpora hold no trials to report on in {split}")
-    windows = replace(settings.windows, scope=scope)
+    windows = replace(settings.windows, scope=scope, padding=padding or settings.windows.padding)
     features = FeatureCache(Path(cache or settings.cache) / "features", settings.front_end, windows)
     scorer = keras_scorer(load_model(folder))
     scored = Scored(trials, score_trials(scorer, trials, features, condition_name, corpus.noises))
     generators = load_data_description(folder)["train_generators"]
     made = report(scored, calibration, float(point["threshold"]), generators)
     name = f"{split}-{condition_name}" + ("" if scope == "file" else f"-{scope}")
+    if padding:
+        name += f"-{padding}"
     made.update({"split": split, "condition": condition_name, "scope": scope})
     write_report_files(folder, name, made, scored, calibration)
     return made

@@ -15,6 +15,9 @@ CLIPPED = "clipped"
 
 # Full scale, less what 16 bits and a resampler may take away.
 CLIPPED_LEVEL = 0.999
+# Floating-point audio may exceed full scale, but 60 dB above it is no audio; the network's
+# features would overflow.
+INVALID_MEAN_SQUARE = 1e6
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def health_of(samples: NDArray[np.float32], settings: HealthSettings) -> str:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(np.dot(samples, samples))
-    if not np.isfinite(total):
+    if not total <= INVALID_MEAN_SQUARE * len(samples):  # so said, it holds for NaN too
         return INVALID
     mean = float(samples.mean())
     rms = max(0.0, total / len(samples) - mean * mean) ** 0.5

@@ -54,6 +54,7 @@ class LiveSource:
         self._stream: Stream | None = None
         self._route: str | None = None
         self._opened = False
+        self.attempts = 0  # to open the capture, for whoever watches that it goes on
         self._closing = threading.Event()
 
     @property
@@ -107,6 +108,7 @@ class LiveSource:
 
     def _start(self) -> None:
         """Run the producer."""
+        self.attempts += 1
         self._stuck = [child for child in self._stuck if not child.reaped()]
         if len(self._stuck) >= STUCK_LIMIT:
             self._give_up("failed", f"the {self._what} hangs in the kernel; replug it or reboot")

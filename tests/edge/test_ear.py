@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -9,26 +9,12 @@ import pytest
 from edge.audio.block import AudioBlock
 from edge.decision import Calibration, DecisionRule, DecisionSettings
 from edge.detector import DetectorSettings
-from edge.ear import Clocks, Ear, Judge
+from edge.ear import Ear, Judge
 from edge.updates.health import WindowOutcome
 from tests.bundles import FRONT_END, RATE_HZ, tiny_logit, voice, whisper
+from tests.clocks import NOON, Time
 
-NOON = datetime(2024, 3, 31, 12, tzinfo=timezone(timedelta(hours=2)))
 RULE = DecisionRule(0.5, DecisionSettings(alert_windows=2, of_windows=3, cooldown_s=0))
-
-
-class Time:
-    """Both clocks, moved by hand; the wall clock can be set apart from the steady one."""
-
-    def __init__(self) -> None:
-        self.steady_s = 1000.0
-        self.ahead = timedelta(0)
-
-    def clocks(self) -> Clocks:
-        return Clocks(
-            lambda: NOON + timedelta(seconds=self.steady_s - 1000) + self.ahead,
-            lambda: self.steady_s,
-        )
 
 
 def judge(score=tiny_logit, rule: DecisionRule = RULE, model: str = "tiny 1.0.0", **more) -> Judge:
@@ -47,7 +33,8 @@ def judge(score=tiny_logit, rule: DecisionRule = RULE, model: str = "tiny 1.0.0"
 def make_ear(time: Time, **options) -> Ear:
     numbers = itertools.count()
     options.setdefault("judge", judge())
-    return Ear("hall", clocks=time.clocks(), new_id=lambda: f"id-{next(numbers)}", **options)
+    options.setdefault("clocks", time.clocks())
+    return Ear("hall", new_id=lambda: f"id-{next(numbers)}", **options)
 
 
 def hear(ear: Ear, time: Time, samples: np.ndarray, start: int = 0, block_s: float = 0.5) -> list:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 import subprocess
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.config import Config
+from edge.config import HEADER, Config
 from edge.run import source_named
-from edge.settings import read
+from edge.settings import example, read
 from edge.updates.store import ReleaseStore
 from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
 from tests.processes import COMMAND, Running, clean_environment, earwitness
 
+EXAMPLE = example(Config, HEADER)
 QUIET = {"EARWITNESS_METRICS__ENABLED": "false"}
 
 
@@ -308,3 +310,61 @@ def test_silence_is_said_to_be_none(bundle: Path, tmp_path: Path) -> None:
     assert [(w["verdict"], w["speech"], w["spoof_probability"]) for w in windows] == [
         ("no-speech", False, None)
     ] * 2
+
+
+def test_a_reload_that_changes_nothing_leaves_the_alert_standing(
+    bundle: Path, clips: Path, tmp_path: Path
+) -> None:
+    path = write_config(tmp_path / "c.yaml", bundle, clips / "whisper.wav")
+    with Running("--config", path) as running:
+        running.wait_for(lambda r: r["type"] == "alert" and r["state"] == "raised")
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_event("reloaded")
+        assert running.wait_for_window()["alerting"] is True
+        running.end()
+    assert [a["state"] for a in running.of_type("alert")] == ["raised"]
+
+
+@pytest.mark.slow
+def test_a_thousand_mutated_configurations_never_end_it(
+    bundle: Path, clips: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(1)
+    path = write_config(tmp_path / "c.yaml", bundle, clips / "voice.wav")
+    good = path.read_text()
+    base = good + EXAMPLE[EXAMPLE.index("\nspeech:") :].replace("metrics:\n", "metrics_:\n")
+    with Running("--config", path) as running:
+        running.wait_for_window()
+        refused = 0
+        for number in range(1000):
+            path.write_text(mutated(base if number % 2 else good, chance))
+            running.process.send_signal(signal.SIGHUP)
+            told = running.wait_for(
+                lambda r: r["type"] == "event" and r["kind"] in ("reloaded", "reload-failed"), 60
+            )
+            refused += told["kind"] == "reload-failed"
+        path.write_text(good)
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_event("reloaded")
+        running.wait_for(lambda r: r["type"] == "window" and r["source"] == "voice")
+        assert running.end() == 0
+    assert 100 < refused < 1000
+    assert "Traceback" not in running.stderr
+
+
+def mutated(text: str, chance: random.Random) -> str:
+    """One to three small damages, none of which sends standard output elsewhere."""
+    lines = text.splitlines()
+    for _ in range(chance.randint(1, 3)):
+        number = chance.randrange(len(lines))
+        if "stdout" in lines[number]:
+            continue
+        damage = chance.choice(["", "x", "  x: 1", "- 1", lines[chance.randrange(len(lines))]])
+        how = chance.randrange(3)
+        if how == 0:
+            lines[number] = damage
+        elif how == 1:
+            lines[number] = lines[number].split(":")[0] + ": " + damage.strip()
+        else:
+            lines.insert(number, damage)
+    return "\n".join(lines)

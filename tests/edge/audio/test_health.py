@@ -86,3 +86,14 @@ def test_no_number_passes_a_resampler_and_is_forgotten_again():
         bad = np.flatnonzero(~np.isfinite(np.concatenate(heard)))
         assert len(bad) > 0
         assert abs(bad - 16000).max() < 4000
+
+
+@pytest.mark.parametrize("amount", [1e9, 1e17, -1e30, np.float32(3e38)])
+def test_one_sample_beyond_all_measure_makes_a_voice_invalid(amount):
+    voice = 0.1 * tone(1.0)
+    voice[777] = amount
+    assert health(voice) == INVALID
+
+
+def test_floating_point_audio_somewhat_above_full_scale_is_only_clipped():
+    assert health(10 * tone(1.0)) == CLIPPED

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +14,10 @@ from edge.audio.block import SAMPLE_RATE_HZ
 from edge.bundle import DEFAULT_BUNDLE, ModelBundle
 from edge.config import Config
 from edge.ear import Judge
-from edge.errors import BundleError
+from edge.errors import BundleError, EdgeError
 from edge.features import log_mel
 from edge.inference import open_scorer
+from edge.updates.choice import status
 from edge.updates.health import WindowOutcome
 from edge.updates.store import CURRENT, ReleaseStore
 from edge.updates.watch import Choice, ModelWatch
@@ -51,10 +54,23 @@ def open_judge(config: Config, bundle: ModelBundle) -> Judge:
 
 @dataclass(frozen=True)
 class Bench:
-    """Who judges: the judge, and on trial also a rival that judges the same windows."""
+    """Who judges.
+
+    Attributes:
+        judge: what judges.
+        network: digest of its network and how it is run, to tell whether it is still the same.
+        rival: on trial, what judges the same windows for comparison.
+    """
 
     judge: Judge
+    network: str
     rival: Judge | None = None
+
+    def same_as(self, other: Bench) -> bool:
+        """Would both give the same results, and is neither on trial?"""
+        mine = (self.network, self.judge.model, self.judge.settings)
+        theirs = (other.network, other.judge.model, other.judge.settings)
+        return mine == theirs and self.rival is None and other.rival is None
 
 
 class Models:
@@ -70,6 +86,7 @@ class Models:
 
     def __init__(self, config: Config, report: Callable[[str], None]) -> None:
         self._watch: ModelWatch | None = None
+        self._choice: Choice | None = None
         if config.model.bundle is None:
             store = ReleaseStore(config.updates.store)
             self._watch = ModelWatch(
@@ -89,14 +106,22 @@ class Models:
         """
         if self._watch is None:
             bundle = ModelBundle.load(bundle_path(config), config.model.variant)
-            return Bench(open_judge(config, bundle))
+            return _bench(config, Choice(bundle, None))
         while True:
-            choice = self._watch.take()
+            self._choice = self._watch.take()
             try:
-                return _bench(config, choice)
+                return _bench(config, self._choice)
             except BundleError as error:
                 if not self._watch.failed(str(error)):
                     raise
+
+    def again(self, config: Config) -> Bench:
+        """The model taken last, under other settings; a configured bundle is read anew.
+
+        Raises:
+            BundleError, ConfigError: see `take`.
+        """
+        return self.take(config) if self._choice is None else _bench(config, self._choice)
 
     def note(self, outcome: WindowOutcome) -> None:
         """Report a window, for a model on trial."""
@@ -107,6 +132,15 @@ class Models:
         """Judging failed; true if another model is to be taken."""
         return self._watch is not None and self._watch.failed(reason)
 
+    def status(self, config: Config) -> dict[str, Any]:
+        """What is to be told of the models on this device (see `edge.updates.choice.status`)."""
+        if self._watch is None:
+            return {"health": "configured", "bundle": str(config.model.bundle)}
+        try:
+            return status(config.updates)
+        except (EdgeError, OSError) as error:
+            return {"error": str(error)}
+
     def stop(self) -> None:
         """The daemon stops in good order."""
         if self._watch is not None:
@@ -114,5 +148,7 @@ class Models:
 
 
 def _bench(config: Config, choice: Choice) -> Bench:
+    digest = hashlib.sha256(choice.bundle.model).hexdigest()
     rival = open_judge(config, choice.reference) if choice.reference else None
-    return Bench(open_judge(config, choice.bundle), rival)
+    judge = open_judge(config, choice.bundle)
+    return Bench(judge, f"{digest} on {config.model.threads} threads", rival)
