@@ -95,9 +95,9 @@ def clip_weights(trials: Sequence[Trial], settings: SamplingSettings) -> NDArray
     weights /= weights.sum()
     names, where = np.unique([trial.source for trial in trials], return_inverse=True)
     limit = max(settings.max_source_share, 1 / len(names))
-    shares = np.bincount(where, weights)
-    weights *= (cap_shares(shares, limit) / shares)[where]
-    return weights
+    shares = np.bincount(where, weights).astype(np.float64)
+    factors: NDArray[np.float64] = cap_shares(shares, limit) / shares
+    return weights * factors[where]
 
 
 @dataclass(frozen=True)
