@@ -32,8 +32,9 @@ def main() -> int:
     """Measure, keep the figures, write the document; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m perf")
     parser.add_argument("--bundle", dest="bundles", type=Path, nargs="+", default=[DEFAULT_BUNDLE])
-    parser.add_argument("--load", action="store_true")
-    parser.add_argument("--document", action="store_true")
+    parser.add_argument("--load", action="store_true", help="also count streams on one core")
+    parser.add_argument("--only-load", action="store_true", help="count streams and nothing else")
+    parser.add_argument("--document", action="store_true", help="measure nothing")
     args = parser.parse_args()
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
         # numpy reads it when it is imported, which has happened.
@@ -43,11 +44,12 @@ def main() -> int:
             {**os.environ, **ONE_THREAD},
         )
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    if not args.document:
+    if not (args.document or args.only_load):
         figures.update(compute(args.bundles))
         figures.update(processes(args.bundles[0]))
-        if args.load:
-            figures["load"] = load(args.bundles[0])
+    if args.load or args.only_load:
+        figures["load"] = load(args.bundles[0])
+    if not args.document:
         FIGURES.parent.mkdir(parents=True, exist_ok=True)
         FIGURES.write_text(json.dumps(figures, indent=2) + "\n")
     from perf import document
