@@ -33,7 +33,6 @@ from training.protocols import Clip, Trial, targets
 Float32 = NDArray[np.float32]
 Batch = tuple[Float32, Float32]
 PREFETCH_PER_WORKER = 3
-WEIGHT_ROUNDS = 20
 # glibc's <malloc.h>
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 1 << 30
@@ -67,6 +66,25 @@ class SamplingSettings:
             )
 
 
+def cap_shares(shares: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Shares of sum 1 with none above the limit; those below it keep their proportions.
+
+    Args:
+        shares: positive, shape (n,), sum 1.
+        limit: at least 1 / n.
+    """
+    capped = np.zeros(len(shares), bool)
+    while not capped.all():
+        free = 1 - limit * capped.sum()
+        scaled = shares * (free / shares[~capped].sum())
+        over = ~capped & (scaled > limit)
+        if not over.any():
+            return np.where(capped, limit, scaled)
+        # Turning one source down raises the others' shares, hence another round.
+        capped |= over
+    return np.full(len(shares), 1 / len(shares))
+
+
 def clip_weights(trials: Sequence[Trial], settings: SamplingSettings) -> NDArray[np.float64]:
     """Chance of each trial of one class to be the next one drawn; shape (trials,), sum 1."""
     groups = [trial.generator or trial.source for trial in trials]
@@ -77,14 +95,9 @@ def clip_weights(trials: Sequence[Trial], settings: SamplingSettings) -> NDArray
     weights /= weights.sum()
     names, where = np.unique([trial.source for trial in trials], return_inverse=True)
     limit = max(settings.max_source_share, 1 / len(names))
-    # Turning one source down raises the others' shares, hence some rounds.
-    for _ in range(WEIGHT_ROUNDS):
-        shares = np.bincount(where, weights)
-        if shares.max() <= limit * 1.001:
-            break
-        weights *= np.minimum(1, limit / shares)[where]
-        weights /= weights.sum()
-    return weights
+    shares = np.bincount(where, weights).astype(np.float64)
+    factors: NDArray[np.float64] = cap_shares(shares, limit) / shares
+    return weights * factors[where]
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,10 @@ def _install(
     try:
         prove_bundle(staged, settings.proof, variant=request.variant, hop_s=request.hop_s)
     except UpdateError as error:
-        store.note_error(str(error), clock_s(), bad=offer.release)
-        raise
+        # The staging folder is gone when somebody reads this.
+        reason = str(error).replace(f"The bundle {staged}", f"the bundle {offer.version}")
+        store.note_error(reason, clock_s(), bad=offer.release)
+        raise UpdateError(reason) from error
     if request.forgive:
         store.forgive(offer.release)
     release = store.add(staged)

@@ -142,6 +142,7 @@ def test_two_thousand_fuzzed_blocks_are_survived_and_none_that_is_unfit_is_judge
                 assert 0 <= record["spoof_probability"] <= 1
             else:
                 assert record["spoof_probability"] is None
+    print(f"\n{BLOCKS} fuzzed blocks, {windows} windows: {dict(seen)}")
     kinds = ("bonafide", "spoof", "ok", "invalid-samples", "silent-input", "dc-offset", "clipped")
     assert {kind for kind in kinds if seen[kind] < 10} == set()
     assert "model-fault" not in seen

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,13 @@ def test_a_window_record_holds_what_is_promised() -> None:
         "model": "m 1.0.0",
         "latency_ms": 12.5,
     }
+
+
+def test_every_field_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    alert = alert_record(window(), "raised", "a", "a", DecisionRule(0.5))
+    for name in {*window(), *alert, *event_record("s", "k", "m", TIME)} - {"type"}:
+        assert f"`{name}`" in text
 
 
 def test_records_are_json_whatever_the_input_was() -> None:

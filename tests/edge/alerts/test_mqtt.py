@@ -64,6 +64,7 @@ def test_alerts_and_windows_reach_a_subscriber(
         make_alert(1),
         make_alert(2, state="cleared"),
     ]
+    eventually(lambda: len(listener.payloads("/desk/state")) == 3)
     assert listener.payloads("/desk/state") == ["OFF", "ON", "OFF"]
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,10 +37,12 @@ class Disk:
         return subprocess.run(command, capture_output=True).returncode == 0
 
     def detach(self) -> None:
+        """Unmount, and wait until nobody holds it: another mount namespace may, for a while."""
         subprocess.run(["umount", str(self.mount)], check=True)
-
-    def check(self) -> None:
-        subprocess.run(["e2fsck", "-p", str(self.image)], capture_output=True, check=False)
+        ends_s = time.monotonic() + 60
+        while subprocess.run(["losetup", "-j", self.image], capture_output=True, check=True).stdout:
+            assert time.monotonic() < ends_s, "the disk is still in use"
+            time.sleep(0.05)
 
 
 @pytest.fixture
