@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.audio.settings import SourceSettings
@@ -19,7 +19,7 @@ from .conftest import lost_samples
 NOISE = np.random.default_rng(4).integers(-20000, 20000, 20_000).astype("<i2").tobytes()
 
 
-def through_pipe(pieces, **settings):
+def through_pipe(pieces, **options):
     read_end, write_end = os.pipe()
 
     def write() -> None:
@@ -30,13 +30,14 @@ def through_pipe(pieces, **settings):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        source = StdinSource(SourceSettings(kind="stdin", **settings), read_end)
+        source = StdinSource(SourceSettings(kind="stdin", **options), read_end)
         return list(source.blocks())
     finally:
         writer.join()
         os.close(read_end)
 
 
+@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(0, len(NOISE)), max_size=15),
     rate_hz=st.sampled_from([16000, 44100]),

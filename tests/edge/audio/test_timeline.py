@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.audio.framing import Chunk, Stream
@@ -234,6 +234,7 @@ def test_after_a_gap_the_resampler_starts_afresh(rate_hz):
     assert sum(len(block.samples) for block in blocks) == pytest.approx((100 - 11) * 800, abs=2)
 
 
+@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(1, 5000), min_size=1, max_size=30),
     rate_hz=st.sampled_from([8000, 16000, 44100]),
