@@ -77,6 +77,9 @@ def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
     whole = Corpus(())
     for entry in settings:
         corpus = _load_corpus(entry)
+        if entry.labels:
+            chosen = tuple(trial for trial in corpus.trials if trial.label in entry.labels)
+            corpus = replace(corpus, trials=chosen)
         if entry.split:
             corpus = replace(corpus, trials=tuple(with_split(corpus.trials, entry.split)))
         whole = whole.joined(corpus)
@@ -248,6 +251,7 @@ class Run:
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
         self.plateau_share = 1.0
+        self.learning_rate = settings.optimiser.learning_rate
 
     def _compile(self) -> None:
         import keras
@@ -265,12 +269,42 @@ class Run:
         # Keras would choose XLA by itself, which makes these networks 3 times slower on a CPU.
         self.model.compile(optimizer=self.optimizer, loss=loss, jit_compile=chosen.jit)
         self.optimizer.build(self.model.trainable_variables)
-        if chosen.sam_radius:
+        self._twin = None
+        if chosen.engine == "torch":
+            from training.torch_twin import TorchTwin
+
+            self._twin = TorchTwin(self.model, self.settings.model, chosen, self.settings.loss)
+        elif chosen.sam_radius:
             from training.sam import sam_step
 
             self._step = sam_step(self.model, self.optimizer, loss, chosen.sam_radius)
         else:
             self._step = self.model.train_on_batch
+
+    def _trained_on(self, features: Float32, wanted: Float32, rate: float) -> float:
+        """One step; returns its loss."""
+        if self._twin:
+            return self._twin.step(features, wanted, rate)
+        self.optimizer.learning_rate.assign(rate)
+        return float(np.asarray(self._step(features, wanted)).reshape(-1)[0])
+
+    def _live_weights(self) -> list[NDArray[Any]]:
+        if self._twin:
+            self._twin.store()
+        return _numpy(self.model.variables)
+
+    def _optimizer_state(self) -> list[NDArray[Any]]:
+        return self._twin.state() if self._twin else _numpy(self.optimizer.variables)
+
+    def start_from(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Take other weights before the first epoch.
+
+        Raises:
+            ValueError: they are of another network.
+        """
+        assign(self.model.variables, weights)
+        if self._twin:
+            self._twin.load()
 
     @property
     def best(self) -> EpochRecord | None:
@@ -298,19 +332,19 @@ class Run:
         for index, (features, wanted) in enumerate(loader.epoch(number)):
             step = number * per_epoch + index
             rate = learning_rate_at(step, total, self.settings.optimiser) * self.plateau_share
-            self.optimizer.learning_rate.assign(rate)
-            losses.append(float(np.asarray(self._step(features, wanted)).reshape(-1)[0]))
+            losses.append(self._trained_on(features, wanted, rate))
             if not math.isfinite(losses[-1]):
                 raise TrainingError(
                     f"the loss is {losses[-1]} at step {step}; lower optimiser.learning_rate"
                 )
             if self.settings.optimiser.average_momentum and index % AVERAGE_EVERY_STEPS == 0:
-                self.average.update(_numpy(self.model.variables))
+                self.average.update(self._live_weights())
+        self.learning_rate = rate
         return float(np.mean(losses))
 
     def evaluated_weights(self) -> list[NDArray[Any]]:
         """What is judged and kept: the average if there is one, else the weights themselves."""
-        return self.average.weights or _numpy(self.model.variables)
+        return self.average.weights or self._live_weights()
 
     def note(self, record: EpochRecord) -> None:
         """Take in an epoch's figures; halve the rate when they stand still, if so set."""
@@ -329,8 +363,8 @@ class Run:
     def save_checkpoint(self) -> None:
         """Everything that the next epoch depends on; batches depend on the epoch's number."""
         arrays: dict[str, Any] = {
-            **{f"model{i}": v for i, v in enumerate(_numpy(self.model.variables))},
-            **{f"optimizer{i}": v for i, v in enumerate(_numpy(self.optimizer.variables))},
+            **{f"model{i}": v for i, v in enumerate(self._live_weights())},
+            **{f"optimizer{i}": v for i, v in enumerate(self._optimizer_state())},
             **{f"average{i}": v for i, v in enumerate(self.average.weights)},
         }
         state = {
@@ -366,11 +400,15 @@ class Run:
             with np.load(self._checkpoint) as stored:
                 state = json.loads(str(stored["state"]))
                 model = [stored[f"model{i}"] for i in range(len(self.model.variables))]
-                optimizer = [stored[f"optimizer{i}"] for i in range(len(self.optimizer.variables))]
+                count = sum(name.startswith("optimizer") for name in stored.files)
+                optimizer = [stored[f"optimizer{i}"] for i in range(count)]
                 count = sum(name.startswith("average") for name in stored.files)
                 self.average.weights = [stored[f"average{i}"] for i in range(count)]
             assign(self.model.variables, model)
-            assign(self.optimizer.variables, optimizer)
+            if self._twin:
+                self._twin.restore(optimizer)
+            else:
+                assign(self.optimizer.variables, optimizer)
         except (KeyError, ValueError, OSError) as error:
             raise TrainingError(
                 f"{self._checkpoint} does not fit these settings ({error}); "
@@ -391,7 +429,7 @@ class Run:
     @contextmanager
     def evaluated_model(self) -> Iterator[Any]:
         """The network at the windows of use, with the evaluated weights for so long."""
-        live = _numpy(self.model.variables)
+        live = self._live_weights()
         assign(self.used_model.variables, self.evaluated_weights())
         try:
             yield self.used_model
@@ -433,7 +471,7 @@ class Validation:
             auc=area_under_curve(first.logits, first.labels),
             accuracy=accuracy(first.logits, first.labels, rates[0][1]),
             eer=float(np.mean([rate for rate, _ in rates])),
-            learning_rate=float(np.asarray(_numpy([run.optimizer.learning_rate])[0])),
+            learning_rate=run.learning_rate,
             seconds=clock() - started_s,
         )
 
@@ -493,7 +531,7 @@ def train(
 
 def _start_from(run: Run, other: Path) -> None:
     try:
-        assign(run.model.variables, _numpy(load_model(other).variables))
+        run.start_from(_numpy(load_model(other).variables))
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 
