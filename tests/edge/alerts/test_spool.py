@@ -149,9 +149,12 @@ def test_an_alert_delivered_before_the_disk_took_it_does_not_hold_up_its_sender(
 
     thread = threading.Thread(target=deliver)
     thread.start()
-    began_s = time.monotonic()
+    took_s = []
     for number in range(100):
+        began_s = time.monotonic()
         assert spool.append(alert(number))
-    assert time.monotonic() - began_s < SPOOL_COMMIT_WAIT_S
+        took_s.append(time.monotonic() - began_s)
     done.set()
     thread.join()
+    # A sender that misses its commit waits the whole time out; a slow disk does not come near it.
+    assert max(took_s) < SPOOL_COMMIT_WAIT_S

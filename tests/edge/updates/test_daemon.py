@@ -175,7 +175,9 @@ def live_through(world, ways: Ways, stages) -> None:
     judged = {window["model"] for window in daemon.windows}
     print(f"{len(daemon.windows)} windows, none lost, judged by {', '.join(sorted(judged))}")
     for number, (network, _, ending) in enumerate(stages, 1):
-        assert (f"tiny 1.{number}.0" in judged) == (ending != "refused"), network
+        # One that is rolled back may have failed at its first window.
+        if ending != "rolled back":
+            assert (f"tiny 1.{number}.0" in judged) == (ending == "committed"), network
 
 
 def test_a_bad_model_is_rolled_back_and_a_good_one_kept_without_losing_a_window(world, ways):
