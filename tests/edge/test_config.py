@@ -148,7 +148,7 @@ def test_a_window_that_the_network_cannot_take_is_told(bundle: Path) -> None:
 LINES = EXAMPLE.splitlines()
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=150)
 @given(
     edits=st.lists(
         st.tuples(
@@ -164,7 +164,7 @@ LINES = EXAMPLE.splitlines()
         max_size=4,
     )
 )
-def test_a_thousand_mutated_files_give_a_configuration_or_a_config_error(
+def test_mutated_files_give_a_configuration_or_a_config_error(
     edits: list[tuple[int, str, str]],
 ) -> None:
     lines = list(LINES)

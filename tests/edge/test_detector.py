@@ -54,7 +54,7 @@ def split(samples: np.ndarray, sizes: list[int], start: int = 0) -> list[AudioBl
     return blocks
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=12), st.integers(1_000, 200_000))
 def test_any_split_into_blocks_gives_the_same_results(sizes, length):
     samples = np.resize(speechlike(9.3), length)
@@ -63,7 +63,7 @@ def test_any_split_into_blocks_gives_the_same_results(sizes, length):
     assert parts == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 400_000))
 def test_windows_cover_a_recording_with_the_last_flush_with_its_end(length):
     samples = np.resize(speechlike(5.0), length)

@@ -189,7 +189,7 @@ def test_frame_count_is_what_log_mel_gives(front_end, samples, frames):
 # Sliding
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=50)
 @given(
     front_end=st.sampled_from([SMALL, SMALL_INSIDE, SMALL_CENTRED_ODD]),
     window=st.integers(100, 900),

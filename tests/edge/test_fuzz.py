@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
 from edge.audio.block import AudioBlock
 from edge.decision import Calibration, DecisionRule
@@ -17,7 +18,7 @@ from edge.inference import Scorer
 from tests.bundles import FRONT_END, RATE_HZ, network, voice, whisper
 from tests.clocks import Time
 
-BLOCKS = 2000
+COUNTS = pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.slow)])
 WINDOW_SAMPLES = RATE_HZ
 HOP_SAMPLES = RATE_HZ // 2
 FULL_SCALE = 0.999
@@ -112,14 +113,15 @@ def ear(clocks: Clocks) -> Ear:
     return Ear("hall", judge, clocks, lambda: f"id-{next(numbers)}")
 
 
-def test_two_thousand_fuzzed_blocks_are_survived_and_none_that_is_unfit_is_judged() -> None:
+@COUNTS
+def test_fuzzed_blocks_are_survived_and_none_that_is_unfit_is_judged(count: int) -> None:
     rng = np.random.default_rng(2000)
     time = Time()
     listener = ear(time.clocks())
     heard = Heard()
     seen: Counter[str] = Counter()
     windows = kind = 0
-    for number in range(BLOCKS):
+    for number in range(count):
         # Kinds come in runs, so that windows hold one kind only or a border between two.
         kind = int(rng.integers(0, len(KINDS))) if rng.random() < 0.5 else kind
         make = list(KINDS.values())[kind] if rng.random() < 0.6 else speech
@@ -142,18 +144,19 @@ def test_two_thousand_fuzzed_blocks_are_survived_and_none_that_is_unfit_is_judge
                 assert 0 <= record["spoof_probability"] <= 1
             else:
                 assert record["spoof_probability"] is None
-    print(f"\n{BLOCKS} fuzzed blocks, {windows} windows: {dict(seen)}")
+    print(f"\n{count} fuzzed blocks, {windows} windows: {dict(seen)}")
     kinds = ("bonafide", "spoof", "ok", "invalid-samples", "silent-input", "dc-offset", "clipped")
-    assert {kind for kind in kinds if seen[kind] < 10} == set()
+    assert {kind for kind in kinds if seen[kind] < count // 200} == set()
     assert "model-fault" not in seen
 
 
-def test_speech_after_two_thousand_fuzzed_blocks_scores_as_if_nothing_had_been() -> None:
+@COUNTS
+def test_speech_after_fuzzed_blocks_scores_as_if_nothing_had_been(count: int) -> None:
     rng = np.random.default_rng(1)
     time = Time()
     fuzzed, fresh = ear(time.clocks()), ear(time.clocks())
     position = 0
-    for _ in range(BLOCKS):
+    for _ in range(count):
         make = list(KINDS.values())[int(rng.integers(0, len(KINDS)))]
         samples = np.asarray(make(rng, fuzzed_length(rng)), np.float32)
         fuzzed.hear(AudioBlock(samples, position))

@@ -135,13 +135,14 @@ def test_samples_that_are_no_numbers_are_named(tmp_path, bad):
     assert "not numbers (NaN or infinite), the first at 1.25 s" in refusal(path)
 
 
-def test_thousands_of_damaged_files_give_audio_or_a_sentence(tmp_path):
+@pytest.mark.parametrize("count", [50, pytest.param(2000, marks=pytest.mark.slow)])
+def test_damaged_files_give_audio_or_a_sentence(tmp_path, count):
     rng = np.random.default_rng(8)
     path = tmp_path / "it.wav"
     for extension in ("wav", "flac", "ogg"):
         original = tmp_path / f"original.{extension}"
         soundfile.write(original, tone(16000, 0.3), 16000)
-        for _ in range(300):
+        for _ in range(count):
             data = bytearray(original.read_bytes())
             for place in rng.integers(0, len(data), rng.integers(1, 8)):
                 data[place] = rng.integers(0, 256)

@@ -160,7 +160,8 @@ def test_an_overflow_at_the_very_start_delays_nothing():
     assert gaps == []
 
 
-def test_ten_thousand_gaps_are_all_counted_and_none_is_bridged():
+@pytest.mark.parametrize("holes", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_gaps_are_all_counted_and_none_is_bridged(holes):
     """Losses, delays, jitter and skew at random, and every frame's true place is known."""
     rng = random.Random(42)
     clock = FrameClock(RATE_HZ, gap_s=0.1, confirm_s=0.5)
@@ -168,7 +169,7 @@ def test_ten_thousand_gaps_are_all_counted_and_none_is_bridged():
     true_first, read_at_s = 0, 0.0
     expected, gaps, lost, reported = 0, 0, 0, 0
     placed = []
-    for _ in range(10_000):
+    for _ in range(holes):
         hole = round(rng.uniform(0.15, 3.0) * RATE_HZ)
         true_first += hole
         lost += hole
@@ -190,7 +191,7 @@ def test_ten_thousand_gaps_are_all_counted_and_none_is_bridged():
             assert first == expected, "a hole inside audio that was called contiguous"
         expected = first + frames
     # Two holes less than `confirm_s` apart are one.
-    assert 9_000 < gaps <= 10_000
+    assert 0.9 * holes < gaps <= holes
     kept = len(placed) * frames
     assert reported == pytest.approx(true_first - kept, rel=0.003)
     assert clock.end_s() == pytest.approx(read_at_s, abs=0.5)

@@ -520,7 +520,7 @@ def try_mutations(world: World, count: int, seed: int) -> None:
 
 
 def test_mutated_bundles_are_refused_without_a_traceback(settled):
-    try_mutations(settled, 60, seed=4)
+    try_mutations(settled, 25, seed=4)
 
 
 @pytest.mark.slow

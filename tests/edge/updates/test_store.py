@@ -213,7 +213,7 @@ def kill_during_installs(world, count: int, seed: int) -> None:
 
 
 def test_killed_installs_leave_the_old_model_or_the_new_one(world):
-    kill_during_installs(world, 50, seed=1)
+    kill_during_installs(world, 15, seed=1)
 
 
 @pytest.mark.slow
@@ -275,7 +275,7 @@ def fill_disk_during_installs(world, disk: Path, count: int, seed: int) -> None:
 
 @needs_root
 def test_installs_on_a_full_disk_leave_the_old_model_or_the_new_one(world, small_disk):
-    fill_disk_during_installs(world, small_disk, 30, seed=1)
+    fill_disk_during_installs(world, small_disk, 12, seed=1)
 
 
 @needs_root
