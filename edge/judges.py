@@ -124,8 +124,8 @@ class Models:
         return self.take(config) if self._choice is None else _bench(config, self._choice)
 
     def note(self, outcome: WindowOutcome) -> None:
-        """Report a window, for a model on trial."""
-        if self._watch is not None and self._watch.trial is not None:
+        """Report a window: of a model on trial, or of one that may have gone mute since."""
+        if self._watch is not None:
             self._watch.window(outcome)
 
     def failed(self, reason: str) -> bool:

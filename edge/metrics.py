@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -78,7 +78,18 @@ class Metrics:
         self._last = self._gauge(
             "last_window_timestamp_seconds", "When the latest window was judged.", "source"
         )
-        self._model = self._gauge("model_info", "1 for the model in use.", "model")
+        self._model = self._gauge(
+            "model_info",
+            "1 for the model in use; health: proven, on trial, built-in or configured.",
+            "model",
+            "health",
+        )
+        self._quarantined = self._gauge(
+            "models_quarantined", "Models that were sent back and are not installed again."
+        )
+        self._failed = self._gauge(
+            "model_failure_timestamp_seconds", "When a model last failed; 0 = never."
+        )
         self._probability = Histogram(
             "earwitness_spoof_probability",
             "Probability of spoof of the windows scored.",
@@ -100,7 +111,6 @@ class Metrics:
             registry=self.registry,
             buckets=STAGE_BUCKETS_S,
         )
-        self._model_name = ""
         for source in sources:
             self._begin(source)
 
@@ -115,12 +125,17 @@ class Metrics:
         """Note how long one stage took for one window."""
         self._stages.labels(stage).observe(seconds)
 
-    def model(self, model: str) -> None:
-        """Note the name and version of the model in use from now on."""
-        if self._model_name:
-            self._model.remove(self._model_name)
-        self._model_name = model
-        self._model.labels(model).set(1)
+    def model(self, model: str, status: Mapping[str, Any]) -> None:
+        """Note the model in use from now on.
+
+        Args:
+            model: its name and version.
+            status: what is told of the models on this device (see edge.updates.choice.status).
+        """
+        self._model.clear()
+        self._model.labels(model, status.get("health", "unknown")).set(1)
+        self._quarantined.set(len(status.get("quarantine", ())))
+        self._failed.set(status.get("error_at_s") or 0)
 
     def watch(self, name: str, doc: str, label: str, readings: Readings) -> None:
         """Show values that are read whenever Prometheus asks.

@@ -20,6 +20,7 @@ from edge.audio.block import SAMPLE_RATE_HZ
 from edge.clips import ClipRecorder
 from edge.config import AlertsSettings, Config
 from edge.errors import ConfigError
+from edge.identity import device_id
 from edge.log import LogSink, same_place
 from edge.report import event_record, text_line
 from edge.terminal import style_of
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from edge.metrics import Health, Metrics, MetricsServer
 
 TEXT = "text"
-MACHINE_ID = Path("/etc/machine-id")
 STDOUT, STDERR = 1, 2
 
 
@@ -66,6 +66,7 @@ class Outputs:
     def __init__(self, config: Config, context: Context) -> None:
         self._sources = tuple(source.name for source in config.sources)
         self._context = context
+        self._device_id = device_id(config.updates.device_id)
         self._opened: list[AlertSink] = []
         self.spool: Spool | None = None
         self.spooled: list[str] = []
@@ -162,9 +163,8 @@ class Outputs:
             ) from error
         from edge.board import read_board
 
-        machine_id = MACHINE_ID.read_text() if MACHINE_ID.exists() else socket.gethostname()
         board = read_board().model or "computer"
-        device = device_of(alerts.mqtt, machine_id, socket.gethostname(), board, __version__)
+        device = device_of(alerts.mqtt, self._device_id, socket.gethostname(), board, __version__)
         context = self._context
         return MqttSink(
             alerts.mqtt, device, self._sources, spool, context.environment, context.tell

@@ -167,10 +167,11 @@ class Service:
     def _note_model(self) -> None:
         """Show the model in use to whoever watches from outside."""
         model = self._bench.judge.model
+        status = self._models.status(self._config)
         if self._outputs.metrics:
-            self._outputs.metrics.model(model)
+            self._outputs.metrics.model(model, status)
         if self._outputs.mqtt:
-            self._outputs.mqtt.set_status({**self._models.status(self._config), "model": model})
+            self._outputs.mqtt.set_status({**status, "model": model})
 
     def _end(self) -> None:
         self._notifier.stopping()
@@ -250,7 +251,8 @@ class Service:
         config = self._config
         start_logging(config.logging.level, sys.stderr, self._environment)
         sections = ("alerts", "metrics", "clips", "sources")
-        if any(getattr(config, name) != getattr(before, name) for name in sections):
+        renamed = config.updates.device_id != before.updates.device_id
+        if renamed or any(getattr(config, name) != getattr(before, name) for name in sections):
             self._replace_outputs(before)
         if config.sources != before.sources:
             self._replace_sources()

@@ -6,7 +6,6 @@ later: https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,11 +39,6 @@ class Device:
     name: str
     model: str
     version: str
-
-
-def device_id(machine_id: str) -> str:
-    """A stable id from the content of /etc/machine-id, which must not itself be shown around."""
-    return hashlib.sha256(b"earwitness:" + machine_id.strip().encode()).hexdigest()[:12]
 
 
 def slug(name: str) -> str:

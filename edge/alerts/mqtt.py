@@ -32,7 +32,6 @@ from edge.alerts.homeassistant import (
     ONLINE,
     Device,
     Topics,
-    device_id,
     discovery_message,
 )
 from edge.alerts.outage import Outage, backoff_s
@@ -51,13 +50,13 @@ IDLE_S = 1.0
 
 
 def device_of(
-    settings: MqttSettings, machine_id: str, host_name: str, model: str, version: str
+    settings: MqttSettings, device_id: str, host_name: str, model: str, version: str
 ) -> Device:
     """Who this device says it is.
 
     Args:
         settings: may name the device.
-        machine_id: content of /etc/machine-id, for devices that are not named.
+        device_id: this device's, where the settings do not name another.
         host_name: for devices that are not named.
         model: the board.
         version: of this software.
@@ -65,7 +64,7 @@ def device_of(
     Raises:
         ConfigError: the configured id is not fit for a topic.
     """
-    identity = settings.device_id or device_id(machine_id)
+    identity = settings.device_id or device_id
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", identity):
         raise ConfigError(
             f"The MQTT device_id {identity!r} must be 1 to 64 letters, digits, '_' or '-'."

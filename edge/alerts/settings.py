@@ -61,7 +61,8 @@ class MqttSettings:
     )
     device_id: str = field(
         default="",
-        metadata={"doc": "unique name of this device; empty: derived from /etc/machine-id"},
+        metadata={"doc": "unique name of this device in topics; empty: updates.device_id, which is "
+            "derived from /etc/machine-id unless it is set"},
     )
     device_name: str = field(
         default="", metadata={"doc": "what Home Assistant calls this device; empty: the host name"}

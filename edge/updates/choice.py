@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from edge.errors import UpdateError
-from edge.updates import durable
+from edge.identity import device_id
 from edge.updates.settings import UpdateSettings
 from edge.updates.store import ReleaseStore
-
-DEVICE_ID_FILE = "device-id"
 
 
 def use(settings: UpdateSettings, version: str, now_s: float) -> str:
@@ -46,20 +43,6 @@ def roll_back(settings: UpdateSettings, reason: str, now_s: float) -> str:
     return f"Model {left} is quarantined; {now or 'the built-in model'} is current."
 
 
-def device_id(settings: UpdateSettings) -> str:
-    """Name of this device: the configured one, or a random one that is kept."""
-    if settings.device_id:
-        return settings.device_id
-    path = settings.store / DEVICE_ID_FILE
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        name = os.urandom(8).hex()
-        durable.make_folder(settings.store)
-        durable.write_file(path, f"{name}\n".encode())
-        return name
-
-
 def status(settings: UpdateSettings) -> dict[str, Any]:
     """State of the models on this device, for people, MQTT and metrics.
 
@@ -72,7 +55,7 @@ def status(settings: UpdateSettings) -> dict[str, Any]:
     pending = state.pending if state.pending and state.pending.release == current else None
     health = "built-in" if current is None else "on trial" if pending else "proven"
     return {
-        "device": device_id(settings),
+        "device": device_id(settings.device_id),
         "release": current,
         "version": current.split("-")[0] if current else None,
         "health": health,

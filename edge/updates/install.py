@@ -19,8 +19,8 @@ from typing import IO, Any
 
 from edge.bundle import MANIFEST, ModelBundle
 from edge.errors import BundleError, UpdateError
+from edge.identity import device_id
 from edge.updates import archive, durable, trust
-from edge.updates.choice import device_id
 from edge.updates.client import RepositoryClient, describe_root, folder_url
 from edge.updates.proof import prove
 from edge.updates.settings import UpdateSettings
@@ -108,7 +108,7 @@ def _install(
         offers = client.refresh()
         state = store.state()
         refused = () if request.forgive else tuple(state.quarantine)
-        offer = trust.choose(offers, device_id(settings), refused, request.by_hand)
+        offer = trust.choose(offers, device_id(settings.device_id), refused, request.by_hand)
         waits = _reason_to_wait(store, request, offer, offers)
         if waits is not None or offer is None:
             return Outcome(store.current(), False, waits or "Nothing is on offer.")

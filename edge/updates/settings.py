@@ -29,8 +29,8 @@ class UpdateSettings:
     device_id: str | None = field(
         default=None,
         metadata={
-            "doc": "name of this device in staged rollouts and in the fleet's table; null = a "
-            "random one that is kept in the store"
+            "doc": "name of this device in staged rollouts and in the fleet's table; null = "
+            "derived from /etc/machine-id"
         },
     )
     keep_releases: int = field(

@@ -169,7 +169,10 @@ class ModelWatch:
                 self._store.count_stop()
 
     def _watch_proven(self, name: str, outcome: WindowOutcome) -> Judgement:
-        self._faults = 0 if outcome.finite else self._faults + 1
+        if not outcome.finite:
+            self._faults += 1
+        elif outcome.spoof is not None:  # silence between two faults proves nothing
+            self._faults = 0
         if self._faults < FAULTS_IN_A_ROW:
             return Judgement(Step.GO_ON)
         reason = f"{self._faults} windows in a row without a finite score"

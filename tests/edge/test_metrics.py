@@ -93,7 +93,8 @@ def build(folder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     metrics = Metrics(["desk"])
-    metrics.model("default-1")
+    status = {"health": "proven", "quarantine": {"1.1.0-ab": "NaN"}, "error_at_s": 9.5}
+    metrics.model("default-1", status)
     metrics.watch_spool(PatientSpool(), ["mqtt"])
     metrics.watch_board(folder)
     return metrics
@@ -137,7 +138,9 @@ def test_what_is_emitted_is_what_prometheus_reads(serve, metrics):
         'earwitness_events_total{kind="recovered",source="desk"} 3.0',
         'earwitness_lost_audio_seconds_total{source="desk"} 1.5',
         'earwitness_input_level_dbfs{source="desk"} -32.5',
-        'earwitness_model_info{model="default-1"} 1.0',
+        'earwitness_model_info{health="proven",model="default-1"} 1.0',
+        "earwitness_models_quarantined 1.0",
+        "earwitness_model_failure_timestamp_seconds 9.5",
         'earwitness_spoof_probability_bucket{le="0.3",source="desk"} 20.0',
         'earwitness_spoof_probability_bucket{le="0.2",source="desk"} 0.0',
         'earwitness_stage_seconds_count{stage="inference"} 20.0',
@@ -156,10 +159,10 @@ def test_counters_start_at_zero_so_that_the_first_alert_is_seen_as_a_rise(serve)
 
 
 def test_a_change_of_model_leaves_one_model(serve, metrics):
-    metrics.model("default-2")
+    metrics.model("default-2", {"health": "on trial"})
     _, text = get(serve(), "/metrics")
     assert [line for line in text.splitlines() if line.startswith("earwitness_model_info")] == [
-        'earwitness_model_info{model="default-2"} 1.0'
+        'earwitness_model_info{health="on trial",model="default-2"} 1.0'
     ]
 
 

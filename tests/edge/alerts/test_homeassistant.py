@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from edge.alerts.homeassistant import Device, Topics, device_id, discovery_message, slug
+from edge.alerts.homeassistant import Device, Topics, discovery_message, slug
 
 jinja2 = pytest.importorskip("jinja2")
 
@@ -72,7 +72,3 @@ def test_sensors_of_a_lost_microphone_go_stale_and_the_alert_does_not():
 )
 def test_names_become_topic_levels(name, level):
     assert slug(name) == level
-
-
-def test_the_machine_id_does_not_show_in_the_device_id():
-    assert device_id("0123456789abcdef0123456789abcdef\n") not in "0123456789abcdef0123456789abcdef"

@@ -316,15 +316,11 @@ def test_sources_whose_topics_would_collide_are_refused(open_spool, events):
         MqttSink(MqttSettings(host="h"), DEVICE, ("Desk 1", "desk-1"), open_spool(), {}, events)
 
 
-def test_a_device_is_named_after_its_machine_unless_the_owner_names_it():
-    machine = "0123456789abcdef0123456789abcdef\n"
-    derived = device_of(MqttSettings(), machine, "pi", "board", "1.0")
-    assert derived.id != machine.strip() and len(derived.id) == 12
-    assert device_of(MqttSettings(), machine, "pi", "board", "1.0") == derived
-    named = device_of(MqttSettings(device_id="hall"), machine, "pi", "board", "1.0")
-    assert named.id == "hall"
+def test_a_device_has_its_own_name_in_topics_unless_the_owner_gives_another():
+    assert device_of(MqttSettings(), "3f2a", "pi", "board", "1.0").id == "3f2a"
+    assert device_of(MqttSettings(device_id="hall"), "3f2a", "pi", "board", "1.0").id == "hall"
     with pytest.raises(ConfigError):
-        device_of(MqttSettings(device_id="a/b"), machine, "pi", "board", "1.0")
+        device_of(MqttSettings(device_id="a/b"), "3f2a", "pi", "board", "1.0")
 
 
 def test_payloads_of_any_bytes_on_home_assistants_topic_change_nothing(
