@@ -12,11 +12,12 @@ set -eu
 
 PREFIX=/opt/earwitness
 CONFIG=/etc/earwitness/earwitness.yaml
-UNIT=/etc/systemd/system/earwitness.service
+UNITS=/etc/systemd/system
+PULL=earwitness-pull.timer
 SYSUSERS=/etc/sysusers.d/earwitness.conf
 TMPFILES=/etc/tmpfiles.d/earwitness.conf
 COMMAND=/usr/local/bin/earwitness
-EXTRAS=${EARWITNESS_EXTRAS-mqtt,metrics}
+EXTRAS=${EARWITNESS_EXTRAS-mqtt,metrics,update}
 PYTHON=${PYTHON:-python3}
 HERE=$(cd "$(dirname "$0")" && pwd)
 SOURCE=$(dirname "$HERE")
@@ -83,6 +84,28 @@ remove_old_venvs() {
     done
 }
 
+install_units() {
+    for unit in earwitness.service earwitness-pull.service $PULL; do
+        install -D -m 0644 "$HERE/$unit" "$UNITS/$unit"
+    done
+}
+
+# Models are asked for only where the configuration names a repository.
+start_pulling() {
+    if "$PREFIX/venv/bin/python" - "$CONFIG" <<'END'
+import sys
+from pathlib import Path
+from edge.config import load
+sys.exit(load(Path(sys.argv[1])).updates.url is None)
+END
+    then
+        systemctl enable --quiet --now $PULL
+    else
+        say "no model repository is configured; after setting updates.url in $CONFIG:" \
+            "systemctl enable --now $PULL"
+    fi
+}
+
 start() {
     "$COMMAND" config check "$CONFIG" || fail "the service is not started; correct $CONFIG first."
     if ! booted; then
@@ -93,6 +116,7 @@ start() {
     systemctl daemon-reload
     systemctl enable --quiet earwitness.service
     systemctl restart earwitness.service
+    start_pulling
 }
 
 do_install() {
@@ -104,7 +128,7 @@ do_install() {
     build_venv
     install_config
     activate_venv
-    install -D -m 0644 "$HERE/earwitness.service" "$UNIT"
+    install_units
     start
     remove_old_venvs
     say "installed; see: systemctl status earwitness, journalctl -u earwitness"
@@ -112,11 +136,12 @@ do_install() {
 
 do_uninstall() {
     if booted; then
-        systemctl disable --quiet --now earwitness.service 2>/dev/null || true
+        systemctl disable --quiet --now earwitness.service $PULL 2>/dev/null || true
     else
-        systemctl --root=/ disable earwitness.service 2>/dev/null || true
+        systemctl --root=/ disable earwitness.service $PULL 2>/dev/null || true
     fi
-    rm -f "$UNIT" "$SYSUSERS" "$TMPFILES" "$COMMAND"
+    rm -f "$UNITS/earwitness.service" "$UNITS/earwitness-pull.service" "$UNITS/$PULL"
+    rm -f "$SYSUSERS" "$TMPFILES" "$COMMAND"
     rm -rf "$PREFIX"
     if booted; then
         systemctl daemon-reload

@@ -140,7 +140,7 @@ def build_wheels(folder):
     for part in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / part, source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
-    subprocess.run([*command, f"{source}[mqtt,metrics]", "setuptools", "wheel"], check=True)
+    subprocess.run([*command, f"{source}[mqtt,metrics,update]", "setuptools", "wheel"], check=True)
     for wheel in folder.glob("earwitness-*.whl"):
         wheel.unlink()
 
@@ -307,6 +307,21 @@ def test_installing_again_changes_nothing_that_is_the_owners(machine):
     assert is_active(machine)
 
 
+def test_models_are_asked_for_where_a_repository_is_configured(machine):
+    enabled = "systemctl is-enabled earwitness-pull.timer"
+    assert machine.try_run(enabled).stdout.strip() == "disabled"
+    assert "no model repository is configured" in machine.run(install_command())
+    machine.run("mkdir /nowhere; echo 'updates: {url: /nowhere}' >>/etc/earwitness/earwitness.yaml")
+    machine.run(install_command())
+    assert machine.run(enabled).strip() == "enabled"
+    assert machine.run("systemctl is-active earwitness-pull.timer").strip() == "active"
+    # A repository that is none is said in a sentence; the service that hears goes on.
+    assert machine.try_run("systemctl start earwitness-pull.service").returncode != 0
+    said = machine.run("journalctl -u earwitness-pull.service -o cat")
+    assert "Traceback" not in said and "/nowhere" in said
+    assert is_active(machine)
+
+
 def test_an_installation_that_fails_leaves_the_old_one_at_work(machine):
     process = machine.property("MainPID")
     venv = machine.run("readlink /opt/earwitness/venv")
@@ -322,6 +337,7 @@ def test_uninstalling_keeps_the_configuration_and_purging_does_not(machine):
     script = f"{PROJECT}/systemd/install.sh"
     machine.run(f"{script} uninstall")
     assert machine.try_run("systemctl cat earwitness").returncode != 0
+    assert machine.try_run("systemctl cat earwitness-pull.timer").returncode != 0
     machine.run("test ! -e /opt/earwitness -a -e /etc/earwitness/earwitness.yaml")
     machine.run(f"{script} uninstall --purge")
     machine.run("test ! -e /etc/earwitness -a ! -e /var/lib/earwitness")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
-UNIT = SYSTEMD / "earwitness.service"
+UNITS = ("earwitness.service", "earwitness-pull.service")
+TIMER = "earwitness-pull.timer"
 # Exposure in tenths: 0 is a locked room, 100 is root without limits.
 EXPOSURE_LIMIT = 20
 
@@ -18,29 +19,32 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_service_is_exposed_to_no_more_than_2_0():
+@pytest.mark.parametrize("unit", UNITS)
+def test_no_service_is_exposed_to_more_than_2_0(unit):
     command = f"systemd-analyze security --no-pager --offline=true --threshold={EXPOSURE_LIMIT}"
     done = subprocess.run(
-        [*command.split(), str(UNIT)],
+        [*command.split(), str(SYSTEMD / unit)],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout[-400:] + done.stderr
 
 
-def test_systemd_understands_every_line_of_the_unit(tmp_path):
+def test_systemd_understands_every_line_of_the_units(tmp_path):
     """`verify` exits 0 on keys it does not know, so what it says counts, not its status."""
-    unit = tmp_path / UNIT.name
     installed = "/opt/earwitness/venv/bin/earwitness"
-    text = UNIT.read_text()
-    assert installed in text
-    unit.write_text(text.replace(installed, "/bin/true"))
-    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    for name in UNITS:
+        text = (SYSTEMD / name).read_text()
+        assert installed in text
+        (tmp_path / name).write_text(text.replace(installed, "/bin/true"))
+    (tmp_path / TIMER).write_text((SYSTEMD / TIMER).read_text())
+    paths = [str(tmp_path / name) for name in (*UNITS, TIMER)]
+    done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_key_that_systemd_does_not_know_would_be_found(tmp_path):
-    unit = tmp_path / UNIT.name
+    unit = tmp_path / UNITS[0]
     unit.write_text("[Service]\nExecStart=/bin/true\nWatchdogSeconds=30\n")
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
     assert "WatchdogSeconds" in done.stderr

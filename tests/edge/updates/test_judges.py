@@ -47,7 +47,7 @@ def test_a_proven_model_that_turns_mute_gives_way_to_the_last_good_one(models):
         models.note(SILENT)  # a pause in the speech does not make it well
     assert models.changed() and models.take(config).judge.model == "tiny 1.0.0"
     assert any("without a finite score" in sentence for sentence in said)
-    assert list(models.status(config)["quarantine"])[0].startswith("1.1.0-")
+    assert next(iter(models.status(config)["quarantine"])).startswith("1.1.0-")
 
 
 def test_a_fault_now_and_then_is_forgiven(models):
