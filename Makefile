@@ -19,7 +19,7 @@ MODEL_WORK := .cache/model
 MODEL_VERSION ?= 0.2.1
 TRAIN := $(BIN)/earwitness-train
 
-.PHONY: model help run test test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
+.PHONY: model help run test test-torch test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,7 +40,14 @@ OTHER := $(VENV)/tflite-runtime
 
 test: $(VENV)/test.stamp $(VENV)/other.stamp lint  ## linters, types and all tests but the slow ones
 	EARWITNESS_TFLITE_RUNTIME_PYTHON="$$(ls $(CURDIR)/$(OTHER)/bin/python 2>/dev/null || true)" \
-	  $(PYTEST) -m "not slow" --durations=20 $(ARGS)
+	  $(PYTEST) -m "not slow" -n 3 --dist loadfile --durations=20 $(ARGS)
+
+# PyTorch comes without its CUDA libraries from its own index only; where that is out of reach, name
+# a version that is at hand: make test-torch TORCH=torch==2.13.0
+TORCH ?= torch
+test-torch: $(VENV)/test.stamp  ## the PyTorch twin of the network, which needs torch
+	$(PIP) $(TORCH)
+	$(PYTEST) tests/training/test_torch_twin.py $(ARGS)
 
 test-slow: $(VENV)/test.stamp  ## the proofs that take minutes to hours
 	$(PYTEST) -m slow -rP --ignore=tests/systemd $(ARGS)

@@ -210,6 +210,15 @@ def test_a_whole_file_scores_the_mean_of_its_windows(
         assert score == pytest.approx(scorer(cache.features(trial)).mean(), abs=1e-4)
 
 
+def test_a_corpus_may_give_trials_of_one_label_only(settings: RunSettings) -> None:
+    (whole,) = settings.corpora
+    half = load_corpora([replace(whole, labels=("bonafide",))], settings.seed)
+    assert {trial.label for trial in half.trials} == {"bonafide"}
+    assert len(half.trials) == sum(
+        not trial.is_spoof for trial in load_corpora([whole], settings.seed).trials
+    )
+
+
 def test_a_condition_changes_the_scores_but_not_from_one_time_to_the_next(
     run: Path, settings: RunSettings, tmp_path: Path
 ) -> None:
