@@ -128,7 +128,9 @@ def _forms(description: Description, variants: Mapping[str, ConvertedVariant]) -
         "|---|---:|---:|---:|",
     ]
     for name, variant in variants.items():
+        on = [machine for machine, used in description.machine_variants.items() if used == name]
         mark = " (default)" if name == description.default_variant else ""
+        mark += f" (on {', '.join(on)})" if on else ""
         lines.append(
             f"| {name}{mark} | {len(variant.model) / 1000:.0f} kB "
             f"| {variant.golden_logit:.4f} | {variant.golden_tolerance:.4f} |"

@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument(
         "--default", choices=VARIANTS, metavar="VARIANT", help="form to use (default: the first)"
     )
+    bundle.add_argument(
+        "--on", action="append", default=[], metavar="MACHINE=VARIANT", type=_machine_variant,
+        help="form to use there instead, for example arm32=dynamic; may be repeated",
+    )
     bundle.add_argument("--force", action="store_true", help="replace a bundle that is there")
     bundle.add_argument(
         "--note", action="append", default=[], help="a sentence for the card; may be repeated"
@@ -137,6 +141,15 @@ def _progress(items: Sequence[Any], what: str) -> Iterable[Any]:
     return bar
 
 
+def _machine_variant(text: str) -> tuple[str, str]:
+    machine, _, variant = text.partition("=")
+    if not machine or variant not in VARIANTS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not MACHINE=VARIANT with a variant of {', '.join(VARIANTS)}"
+        )
+    return machine, variant
+
+
 def _bundle(arguments: argparse.Namespace) -> int:
     from convert.pipeline import Request, convert_run
 
@@ -148,6 +161,7 @@ def _bundle(arguments: argparse.Namespace) -> int:
             version=arguments.version,
             variants=tuple(dict.fromkeys(arguments.variants)),
             default_variant=arguments.default or arguments.variants[0],
+            machine_variants=dict(arguments.on),
             corpora=_corpora(arguments),
             cache=arguments.cache,
             representative=arguments.representative,

@@ -39,7 +39,7 @@ class Description:
         created: RFC 3339 time.
         front_end, window_samples, hop_s, padding: how audio becomes the network's input.
         calibration, operating_point: how its output becomes a verdict.
-        default_variant: the form to use.
+        default_variant: the form to use; machine_variants: instead of it on some machines.
         metrics: results by condition.
         provenance: data, code revision, commands, licences.
     """
@@ -54,6 +54,7 @@ class Description:
     calibration: Calibration
     operating_point: OperatingPoint
     default_variant: str
+    machine_variants: dict[str, str]
     metrics: dict[str, Any]
     provenance: dict[str, Any]
 

@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,8 @@ class Request:
     Attributes:
         run: folder of the run; target: folder of the bundle.
         name, version: of the model.
-        variants: forms to write; default_variant: the one to use.
+        variants: forms to write; default_variant: the one to use; machine_variants: instead of it
+            on some machines (see edge.bundle.machine).
         corpora: where the data lie when not where the run left them.
         cache: folder of cached features; "" = the run's.
         representative: windows of training audio that int8 is fitted on.
@@ -69,6 +70,7 @@ class Request:
     version: str
     variants: tuple[str, ...]
     default_variant: str
+    machine_variants: Mapping[str, str] = field(default_factory=dict)
     corpora: Sequence[CorpusSettings] = ()
     cache: str = ""
     representative: int = 400
@@ -123,6 +125,9 @@ def _check(request: Request) -> None:
             f"the default variant {request.default_variant} is not among those to write: "
             f"{', '.join(request.variants)}"
         )
+    for machine, variant in request.machine_variants.items():
+        if variant not in request.variants:
+            raise ConversionError(f"--on {machine}={variant}: that variant is not written")
     if not request.run.is_dir():
         raise ConversionError(f"the run {request.run} does not exist; train it first")
     if request.representative < 1:
@@ -247,6 +252,7 @@ def describe(
         calibration=run.calibration,
         operating_point=run.operating_point,
         default_variant=request.default_variant,
+        machine_variants=dict(request.machine_variants),
         metrics={
             "conditions": conditions,
             "parity": {result.variant: result.to_dict() for result in results},
@@ -293,11 +299,13 @@ def commands(request: Request) -> list[str]:
     """The commands that make this bundle again, from a run in `runs/`."""
     run = f"runs/{request.run.name}"
     variants = " ".join(request.variants)
+    on = "".join(f" --on {name}={used}" for name, used in request.machine_variants.items())
     return [
         f"earwitness-train train {run} --config {run}/config.json",
         f"earwitness-train evaluate {run} --split test",
         f"earwitness-convert bundle {run} --out {request.target.name} --name {request.name} "
-        f"--version {request.version} --variants {variants} --default {request.default_variant}",
+        f"--version {request.version} --variants {variants} "
+        f"--default {request.default_variant}{on}",
     ]
 
 

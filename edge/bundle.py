@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import platform
 import re
+import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,14 @@ class VariantEntry:
             )
 
 
+def machine(name: str = platform.machine(), bits: int = sys.maxsize.bit_length() + 1) -> str:
+    """What this process runs on, for example `x86_64`, `aarch64` or `arm32`.
+
+    A 32-bit system on a 64-bit kernel, as Raspberry Pi OS has it, is `arm32` too.
+    """
+    return "arm32" if bits == 32 and name.startswith(("arm", "aarch64")) else name
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What `manifest.json` says.
@@ -80,6 +90,8 @@ class Manifest:
         calibration: logit to log-odds.
         operating_point: threshold with the error rates it was chosen for.
         variants: forms of the network by name; default_variant: the one to use.
+        machine_variants: the one to use instead on some machines (see `machine`), where it costs
+            less.
         golden_file: name of the golden clip.
         metrics: results by condition, as the model card shows them.
         provenance: data, code revision, commands, licences.
@@ -99,10 +111,15 @@ class Manifest:
     operating_point: OperatingPoint
     variants: dict[str, VariantEntry]
     default_variant: str
+    machine_variants: dict[str, str]
     golden_file: str
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     files: dict[str, FileEntry]
+
+    def variant_for(self, machine: str) -> str:
+        """The form that serves best on a machine."""
+        return self.machine_variants.get(machine, self.default_variant)
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""
@@ -153,6 +170,10 @@ class Manifest:
             raise ValueError(f"variants {odd} are not among {', '.join(VARIANTS)}")
         if self.default_variant not in self.variants:
             raise ValueError(f"default_variant {self.default_variant!r} is not in variants")
+        for name, variant in self.machine_variants.items():
+            _typed(variant, str, f"machine_variants.{name}")
+            if variant not in self.variants:
+                raise ValueError(f"machine_variants.{name} {variant!r} is not in variants")
         for name in self.files:
             if not _FILE_NAME.fullmatch(name) or name == MANIFEST:
                 raise ValueError(f"{name!r} is not a name for a file of a bundle")
@@ -171,6 +192,7 @@ _PLAIN_FIELDS: dict[str, type] = {
     "hop_s": float,
     "padding": str,
     "default_variant": str,
+    "machine_variants": dict,
     "golden_file": str,
     "metrics": dict,
     "provenance": dict,
@@ -229,7 +251,7 @@ class ModelBundle:
 
         Args:
             path: folder of the bundle.
-            variant: form of the network; None = the manifest's default.
+            variant: form of the network; None = the manifest's choice for this machine.
 
         Raises:
             BundleError: something is missing, damaged or contradictory; the sentence says what.
@@ -243,7 +265,7 @@ class ModelBundle:
                 f"{manifest.front_end_fingerprint[:12]}, this version computes {expected[:12]}); "
                 "install the matching version of earwitness or convert the model again."
             )
-        chosen = manifest.default_variant if variant is None else variant
+        chosen = manifest.variant_for(machine()) if variant is None else variant
         if chosen not in manifest.variants:
             raise BundleError(
                 f"The bundle {folder} has no variant {chosen!r}; it has "

@@ -110,6 +110,7 @@ def tiny_bundle(
             name: VariantEntry(f"model.{name}.tflite", logit, TOLERANCE[name]) for name in variants
         },
         default_variant=variants[0],
+        machine_variants={},
         golden_file="golden.wav",
         metrics={},
         provenance={},

@@ -32,6 +32,7 @@ except ImportError as error:
     ) from error
 
 Float32 = NDArray[np.float32]
+BATCH_WINDOWS = 64
 BATCH_NORM = {"eps": 1e-3, "momentum": 0.05}  # Keras's epsilon; the complement of its momentum
 
 
@@ -179,10 +180,11 @@ class TorchTwin:
     def logits(self, features: Float32) -> Float32:
         """(B, frames, bands, 1) -> (B, 1), as the network stands, without training it."""
         self.network.eval()
+        starts = range(0, len(features), BATCH_WINDOWS)
         with torch.inference_mode():
-            out: Float32 = self.network(_images(features)).numpy()
+            parts = [self.network(_images(features[i : i + BATCH_WINDOWS])).numpy() for i in starts]
         self.network.train()
-        return out
+        return np.concatenate(parts)
 
     def step(self, features: Float32, wanted: Float32, learning_rate: float) -> float:
         """Train on one batch; returns its loss.

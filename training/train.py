@@ -27,6 +27,7 @@ from training.errors import CorpusError, TrainingError
 from training.evaluate import (
     BREAKDOWNS,
     Scored,
+    WindowScorer,
     keras_scorer,
     report,
     report_text,
@@ -346,6 +347,16 @@ class Run:
         """What is judged and kept: the average if there is one, else the weights themselves."""
         return self.average.weights or self._live_weights()
 
+    def scorer(self, model: Any) -> WindowScorer:
+        """A network of this run as a scorer of windows, by the engine that trains it."""
+        if not self._twin:
+            return keras_scorer(model)
+        from training.torch_twin import TorchTwin
+
+        chosen = self.settings
+        twin = TorchTwin(model, chosen.model, chosen.optimiser, chosen.loss)
+        return lambda features: twin.logits(features[..., None]).reshape(-1).astype(np.float64)
+
     def note(self, record: EpochRecord) -> None:
         """Take in an epoch's figures; halve the rate when they stand still, if so set."""
         self.records.append(record)
@@ -453,16 +464,17 @@ class Validation:
         )
         self._cache.build(self.trials, settings.cache_limit_gib)
 
-    def score(self, model: Any, condition_name: str) -> Scored:
+    def score(self, scorer: WindowScorer, condition_name: str) -> Scored:
         scores = score_trials(
-            keras_scorer(model), self.trials, self._cache, condition_name, self._noises, quiet=True
+            scorer, self.trials, self._cache, condition_name, self._noises, quiet=True
         )
         return Scored(self.trials, scores)
 
     def judge(self, run: Run, loss: float, started_s: float, clock: Callable[[], float]) -> Any:
         """Figures of the run's evaluated weights."""
         with run.evaluated_model() as model:
-            scored = [self.score(model, name) for name in self._settings.val_conditions]
+            scorer = run.scorer(model)
+            scored = [self.score(scorer, name) for name in self._settings.val_conditions]
         rates = [equal_error_rate(part.logits, part.labels) for part in scored]
         first = scored[0]
         return EpochRecord(
@@ -594,7 +606,7 @@ def write_report(run: Run, corpus: Corpus, validation: Validation) -> None:
     from training import plots
 
     folder = run.folder
-    scored = validation.score(load_model(folder), "clean")
+    scored = validation.score(keras_scorer(load_model(folder)), "clean")
     calibration = fit_calibration(scored.logits, scored.labels)
     point = choose_operating_point(
         calibration.probability(scored.logits), scored.labels, run.settings.false_alert_rate

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from edge import __version__
 from edge.benchmark import compare, honesty, live, table
 from edge.board import Board, read_board, run_tool
-from edge.bundle import DEFAULT_BUNDLE, VARIANTS, read_manifest
+from edge.bundle import DEFAULT_BUNDLE, VARIANTS, machine, read_manifest
 from edge.errors import BundleError, EdgeError
 from edge.report import bar
 
@@ -133,7 +133,7 @@ def plan(args: argparse.Namespace) -> list[dict[str, Any]]:
     for folder in args.models or [str(DEFAULT_BUNDLE)]:
         manifest = read_manifest(Path(folder))
         has = [name for name in VARIANTS if name in manifest.variants]
-        asked = args.variants or [manifest.default_variant]
+        asked = args.variants or [manifest.variant_for(machine())]
         for variant in has if "all" in asked else dict.fromkeys(asked):
             if variant not in has:
                 raise BundleError(

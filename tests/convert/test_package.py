@@ -34,6 +34,7 @@ DESCRIPTION = Description(
     calibration=Calibration(2.0, -1.0),
     operating_point=OperatingPoint(0.7, 0.05, 0.2, "at most 5.0% false alerts on val"),
     default_variant="float32",
+    machine_variants={},
     metrics={"conditions": {}},
     provenance={},
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.bundle import MANIFEST, Manifest, ModelBundle, read_manifest
+from edge.bundle import MANIFEST, Manifest, ModelBundle, machine, read_manifest
 from edge.errors import BundleError
 from tests.bundles import list_files, load_tiny, tiny_bundle
 
@@ -40,6 +40,22 @@ def test_a_valid_bundle_gives_its_default_variant(tmp_path):
     assert bundle.model == (tmp_path / "b" / "model.int8.tflite").read_bytes()
     assert bundle.golden == bundle.golden_path.read_bytes()
     assert bundle.variant_entry.file == "model.int8.tflite"
+
+
+def test_a_machine_gets_the_form_that_costs_less_there(tmp_path):
+    changes = {"machine_variants": {machine(): "int8", "another": "float32"}}
+    folder = tiny_bundle(tmp_path / "b", variants=("float32", "int8"), **changes)
+    assert ModelBundle.load(folder).variant == "int8"
+    assert ModelBundle.load(folder, "float32").variant == "float32"
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "found"),
+    [("aarch64", 64, "aarch64"), ("aarch64", 32, "arm32"), ("armv7l", 32, "arm32"),
+     ("x86_64", 64, "x86_64")],
+)  # fmt: skip
+def test_a_32_bit_system_on_a_64_bit_kernel_is_known(name, bits, found):
+    assert machine(name, bits) == found
 
 
 def test_another_variant_is_loaded_when_it_is_named(tmp_path):
@@ -156,6 +172,8 @@ WRONG = {
                                                  "golden_tolerance": 1.0}}},
                         "['float8'] are not among"),
     "default": ({"default_variant": "int8"}, "default_variant 'int8' is not in variants"),
+    "machine": ({"machine_variants": {"arm32": "int8"}}, "machine_variants.arm32 'int8' is not"),
+    "machine kind": ({"machine_variants": {"arm32": []}}, "machine_variants.arm32 is list"),
     "golden file": ({"golden_file": "other.wav"}, "'other.wav' is not listed in files"),
     "files kind": ({"files": []}, "files is list, not an object"),
     "metrics kind": ({"metrics": 1}, "metrics is int, not dict"),

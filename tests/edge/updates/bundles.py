@@ -67,6 +67,7 @@ def write_bundle(
             )
         },
         default_variant="float32",
+        machine_variants={},
         golden_file="golden.wav",
         metrics={},
         provenance={"network": network},
