@@ -110,13 +110,15 @@ def table(measured: dict[str, Any]) -> str:
 
 def prove(roots: list[Root], bundle: Path) -> int:
     """Install the wheel on each system, score the demo recordings, and hold that against here."""
-    tolerance = ModelBundle.load(bundle).variant_entry.golden_tolerance
+    manifest = ModelBundle.load(bundle).manifest
     here = score([sys.executable], bundle, None)
     wrong = 0
     for root in roots:
         install(root)
         there = score(root.command(), bundle, root)
-        problems = differences(here, there, tolerance)
+        machine = "arm32" if root.architecture == "armhf" else "aarch64"
+        used = manifest.variants[manifest.variant_for(machine)]
+        problems = differences(here, there, used.golden_tolerance)
         wrong += bool(problems)
         print(
             f"{root.name}: {'; '.join(problems) or f'same verdicts as here ({len(there)} files)'}"
