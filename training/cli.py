@@ -139,6 +139,20 @@ def _parser() -> argparse.ArgumentParser:
     alerts.add_argument("--out", type=Path, help="write the table there as well")
     alerts.set_defaults(command=_false_alerts)
 
+    rule = commands.add_parser(
+        "alert-rule", help="choose a run's operating point on long human speech of val"
+    )
+    _add_data(rule)
+    rule.add_argument("run", type=Path)
+    rule.add_argument("bundle", type=Path, help="the run's network, converted")
+    rule.add_argument("--hours", type=float, default=6.0, help="of speech, at most")
+    rule.add_argument("--per-hour", type=float, default=0.5, help="false alerts, at most")
+    rule.add_argument(
+        "--source-share", type=float, default=0.15,
+        help="share of any one source's windows called spoof, at most",
+    )
+    rule.set_defaults(command=_alert_rule)
+
     average = commands.add_parser("average", help="a run from the mean weights of checkpoints")
     average.add_argument("run", type=Path, help="run that the checkpoints are of")
     average.add_argument("checkpoints", type=Path, nargs="+", help="copies of its state.npz")
@@ -352,6 +366,21 @@ def _false_alerts(arguments: argparse.Namespace) -> int:
     if arguments.out:
         write_text(arguments.out, text)
     print(text)
+    return 0
+
+
+def _alert_rule(arguments: argparse.Namespace) -> int:
+    from training.alert_rule import Limits, choose
+    from training.train import load_corpora
+
+    trials = load_corpora(_named_corpora(arguments), 1).side("val")
+    limits = Limits(arguments.per_hour, arguments.source_share)
+    point = choose(arguments.run, arguments.bundle, trials, arguments.hours, limits)
+    print(
+        f"threshold {point['threshold']:.4f}: {point['chosen_for']}; of the recordings of val "
+        f"{point['false_alert_rate']:.1%} of the human ones lie above it and "
+        f"{point['miss_rate']:.1%} of the spoofs do not"
+    )
     return 0
 
 

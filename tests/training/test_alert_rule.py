@@ -1,0 +1,54 @@
+"""A threshold for days of human speech, chosen as the daemon hears it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.decision import DecisionRule, DecisionSettings, sigmoid
+from training.alert_rule import Heard, Limits, alerts_in, lowest_threshold, spoof_shares, within
+from training.errors import TrainingError
+
+RULE = DecisionSettings(alert_windows=2, of_windows=3, cooldown_s=0.0)
+
+
+def heard(log_odds, source="a"):
+    windows = tuple((float(second), value) for second, value in enumerate(log_odds))
+    return Heard(source, float(len(windows)), windows)
+
+
+def hours_of_speech(outbursts: int, source="a"):
+    """An hour of calm speech in which so many stretches of 3 s look synthetic, each more so."""
+    log_odds = np.full(3600, -4.0)
+    for index in range(outbursts):
+        log_odds[100 + 200 * index : 103 + 200 * index] = 1.0 + 0.1 * index
+    return heard(list(log_odds), source)
+
+
+def test_alerts_are_those_of_the_daemons_rule():
+    assert alerts_in(heard([-4, 2, -4, -4, 2, 2, -4, None]), DecisionRule(0.5, RULE)) == 1
+    assert alerts_in(hours_of_speech(7), DecisionRule(0.5, RULE)) == 7
+
+
+def test_the_threshold_lies_just_above_the_outbursts_that_are_too_many():
+    chosen = lowest_threshold([hours_of_speech(10)], RULE, Limits(alerts_per_hour=2), 60)
+    assert sigmoid(1.7) <= chosen < sigmoid(1.8)
+    assert within([hours_of_speech(10)], DecisionRule(chosen, RULE), Limits(2))
+
+
+def test_one_source_that_is_mistaken_raises_the_threshold():
+    odd = heard(list(np.linspace(-1, 3, 100)) + [-4.0] * 100, "odd")
+    calm = [hours_of_speech(0), odd]
+    chosen = lowest_threshold(calm, RULE, Limits(alerts_per_hour=100, source_share=0.15), 60)
+    assert 0.10 < spoof_shares(calm, chosen)["odd"] <= 0.15
+
+
+def test_an_alert_that_never_ends_is_not_taken_for_peace():
+    always = heard([10.0] * 3600)
+    with pytest.raises(TrainingError, match="no threshold"):
+        lowest_threshold([always], RULE, Limits(alerts_per_hour=2), 60)
+
+
+def test_speech_that_was_never_scored_cannot_choose():
+    with pytest.raises(TrainingError, match="no scored"):
+        lowest_threshold([heard([None] * 10)], RULE, Limits())

@@ -1,0 +1,176 @@
+"""The operating point of a daemon: few false alerts in hours of human speech.
+
+A threshold with so many false positives on single clips says little of a device that listens all
+day: its windows overlap, a voice that is mistaken once is mistaken again, and the decision rule
+votes. So the threshold is chosen on long human speech of `val`, as the daemon hears it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.audio.block import AudioBlock
+from edge.bundle import ModelBundle
+from edge.decision import DecisionRule, DecisionSettings, DecisionState, decide, sigmoid
+from edge.detector import Detector, DetectorSettings
+from edge.inference import open_scorer
+from training.errors import TrainingError
+from training.evaluate import write_json
+from training.long_audio import RATE_HZ, recordings
+from training.protocols import Trial
+
+HIGHEST = 0.999
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A long recording of human speech, scored.
+
+    Attributes:
+        source: it came from.
+        seconds: its length.
+        windows: end on the timeline, s, and log-odds of spoof of each window; None = not scored.
+    """
+
+    source: str
+    seconds: float
+    windows: tuple[tuple[float, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a threshold must keep to on human speech.
+
+    Attributes:
+        alerts_per_hour: over all of it.
+        source_share: of the windows of any one source, called spoof.
+    """
+
+    alerts_per_hour: float = 0.5
+    source_share: float = 0.15
+
+
+def hear(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[Heard]:
+    """Score human speech as the daemon does, joined to long recordings (see `long_audio`)."""
+    scorer = open_scorer(bundle)
+    rule = DecisionRule.of(DecisionSettings(), bundle.manifest.operating_point)
+    settings = DetectorSettings.of(bundle.manifest, rule)
+    heard = []
+    for source, samples in recordings([t for t in trials if not t.is_spoof], hours):
+        detector = Detector(settings, scorer.score)
+        results = detector.accept(AudioBlock(samples, 0)) + detector.finish()
+        windows = tuple(
+            (
+                result.end / RATE_HZ,
+                None if result.logit is None else settings.calibration.log_odds(result.logit),
+            )
+            for result in results
+        )
+        heard.append(Heard(source, len(samples) / RATE_HZ, windows))
+    return heard
+
+
+def alerts_in(heard: Heard, rule: DecisionRule) -> int:
+    """How often the daemon would have raised an alert."""
+    state, count = DecisionState(), 0
+    for end_s, log_odds in heard.windows:
+        state, decision = decide(rule, state, end_s, log_odds)
+        count += decision.change == "raised"
+    return count
+
+
+def spoof_shares(heard: Sequence[Heard], threshold: float) -> dict[str, float]:
+    """Share of each source's scored windows that lie above a threshold."""
+    scored: dict[str, list[float]] = defaultdict(list)
+    for one in heard:
+        scored[one.source] += [sigmoid(odds) for _, odds in one.windows if odds is not None]
+    return {
+        source: float(np.mean(np.array(values) > threshold)) if values else 0.0
+        for source, values in scored.items()
+    }
+
+
+def within(heard: Sequence[Heard], rule: DecisionRule, limits: Limits) -> bool:
+    """Does a rule keep to the limits?"""
+    hours = sum(one.seconds for one in heard) / 3600
+    alerts = sum(alerts_in(one, rule) for one in heard)
+    shares = spoof_shares(heard, rule.threshold)
+    return alerts <= limits.alerts_per_hour * hours and max(shares.values()) <= limits.source_share
+
+
+def lowest_threshold(
+    heard: Sequence[Heard], settings: DecisionSettings, limits: Limits, steps: int = 200
+) -> float:
+    """The lowest threshold within the limits, to one part in `steps` of the windows above it.
+
+    Raises:
+        TrainingError: not even the highest threshold keeps to the limits.
+    """
+    values = [sigmoid(odds) for one in heard for _, odds in one.windows if odds is not None]
+    if not values:
+        raise TrainingError("there is no scored human speech to choose a threshold on")
+    # Candidates lie as densely as the scores do, and the highest few one by one.
+    ranked = np.unique(np.minimum(values, HIGHEST))
+    upper = ranked[-steps:] if len(ranked) > steps else ranked
+    lower = np.quantile(ranked, np.linspace(0.5, 1, steps))
+    found = None
+    # From above: far below, an alert that never ends would count as one.
+    for threshold in np.unique(np.concatenate([lower, upper, [HIGHEST]]))[::-1]:
+        if not within(heard, DecisionRule(float(threshold), settings), limits):
+            break
+        found = float(threshold)
+    if found is None:
+        raise TrainingError(
+            f"no threshold keeps false alerts to {limits.alerts_per_hour:g} per hour and every "
+            f"source to {limits.source_share:.0%} of its windows"
+        )
+    return found
+
+
+def choose(
+    run: Path, bundle_folder: Path, trials: Sequence[Trial], hours: float, limits: Limits
+) -> dict[str, Any]:
+    """Choose a run's operating point on long human speech and write it into calibration.json.
+
+    Args:
+        run: the run's folder, with its scores on `val`.
+        bundle_folder: the run's network, converted; its own operating point plays no part.
+        trials: of `val`; spoofs are left out.
+        hours: of speech at most.
+        limits: see there.
+
+    Returns:
+        The operating point as calibration.json holds it.
+
+    Raises:
+        TrainingError: there is no such threshold, or the run has no scores on `val`.
+        BundleError: the bundle cannot be used.
+    """
+    heard = hear(ModelBundle.load(bundle_folder, "float32"), trials, hours)
+    threshold = lowest_threshold(heard, DecisionSettings(), limits)
+    try:
+        stored = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
+        with open(run / "scores-val.csv", newline="", encoding="utf-8") as file:
+            rows = [(float(r["probability"]), r["label"] == "spoof") for r in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{run} is not a finished run: {error}") from error
+    values, spoof = (np.array(column) for column in zip(*rows))
+    spoken_hours = sum(one.seconds for one in heard) / 3600
+    point = {
+        "threshold": threshold,
+        "false_alert_rate": float((values[~spoof] > threshold).mean()),
+        "miss_rate": float((values[spoof] <= threshold).mean()),
+        "chosen_for": f"at most {limits.alerts_per_hour:g} false alerts per hour in "
+        f"{spoken_hours:.1f} hours of human speech of val, and at most {limits.source_share:.0%} "
+        "of the windows of any of its sources",
+    }
+    write_json(run / "calibration.json", {**stored, "operating_point": point})
+    return point
