@@ -16,8 +16,13 @@ PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
-MODEL_VERSION ?= 0.2.1
+MODEL_VERSION ?= 0.3.0
+MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
+
+# Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
+# make test-torch TORCH=torch==2.13.0
+TORCH ?= torch
 
 .PHONY: model help run test test-torch test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
@@ -42,9 +47,6 @@ test: $(VENV)/test.stamp $(VENV)/other.stamp lint  ## linters, types and all tes
 	EARWITNESS_TFLITE_RUNTIME_PYTHON="$$(ls $(CURDIR)/$(OTHER)/bin/python 2>/dev/null || true)" \
 	  $(PYTEST) -m "not slow" -n 3 --dist loadfile --durations=20 $(ARGS)
 
-# PyTorch comes without its CUDA libraries from its own index only; where that is out of reach, name
-# a version that is at hand: make test-torch TORCH=torch==2.13.0
-TORCH ?= torch
 test-torch: $(VENV)/test.stamp  ## the PyTorch twin of the network, which needs torch
 	$(PIP) $(TORCH)
 	$(PYTEST) tests/training/test_torch_twin.py $(ARGS)
@@ -60,18 +62,27 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/mypy
 
 model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a day's work)
+	$(PIP) $(TORCH)
 	$(BIN)/python $(CORPUS)/extract.py --mirrors $(MIRRORS) --debs $(MODEL_WORK)/debs \
 	  --out $(MODEL_WORK)/flac
+	$(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
+	  --packages $(MODEL_WORK)/debs --out $(MODEL_WORK)/more-human
+	$(TRAIN) synthesize $(MANIFEST) --out $(MODEL_WORK)/copies --engine griffin-lim=1200 \
+	  --engine world=1200 --engine melgan=1000 --engine hifigan=800 --engine hifigan-16k=390
 	$(TRAIN) pool $(MODEL_WORK)/pools/manifest --config training/recipes/pool.yaml
-	$(TRAIN) train $(MODEL_WORK)/runs/default --config training/recipes/default.yaml --resume
+	$(TRAIN) pool $(MODEL_WORK)/pools/copies --config training/recipes/pool-copies.yaml
+	$(TRAIN) train $(MODEL_WORK)/runs/first --config training/recipes/default.yaml --resume
+	$(TRAIN) train $(MODEL_WORK)/runs/default --config training/recipes/anneal.yaml --resume
+	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out $(MODEL_WORK)/draft --force \
+	  --variants float32
+	$(TRAIN) alert-rule $(MODEL_WORK)/runs/default $(MODEL_WORK)/draft $(MANIFEST)
 	for condition in clean telephone codec replay; do \
 	  $(TRAIN) evaluate $(MODEL_WORK)/runs/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
 	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out edge/models/default --force \
-	  --name earwitness-lcnn --version $(MODEL_VERSION)
-	$(TRAIN) false-alerts edge/models/default --manifest $(CORPUS)/manifest.csv \
-	  --audio $(MODEL_WORK)/flac --out $(MODEL_WORK)/false-alerts.md
+	  --name earwitness-lcnn --version $(MODEL_VERSION) --on arm32=dynamic
+	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
 	$(TRAIN) audit --config training/recipes/pool.yaml --out $(MODEL_WORK)/audit.md
 
 perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
