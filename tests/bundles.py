@@ -93,9 +93,9 @@ def tiny_bundle(
         {variant: network(model, variant) for variant in variants},
         logit,
         voice(5.0),
-        version=version,
-        front_end=FRONT_END,
-        hop_s=1.0,
+        FRONT_END,
+        1.0,
+        version,
         **changes,
     )
 
@@ -105,10 +105,10 @@ def write_bundle(
     models: Mapping[str, bytes],
     golden_logit: float,
     golden: Float32,
-    *,
-    version: str,
     front_end: FrontEnd,
     hop_s: float,
+    /,
+    version: str,
     **changes: Any,
 ) -> Path:
     """Write a bundle around any networks.
@@ -118,9 +118,9 @@ def write_bundle(
         models: the networks by variant; the first is the default.
         golden_logit: what they are said to give on the golden clip.
         golden: the golden clip, 16 kHz; the windows are as long.
-        version: of the model.
         front_end: what the networks take.
         hop_s: between windows, s.
+        version: of the model.
         changes: fields of the manifest to replace, whether or not they make sense.
     """
     folder.mkdir(parents=True)

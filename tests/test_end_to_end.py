@@ -121,8 +121,8 @@ def test_a_microphone_pulled_out_comes_back(pulse: PulseServer, tmp_path: Path) 
     with Running(*arguments, environment=pulse.variables) as r:
         r.wait_for_window()
         pulse.unplug("mic")
-        lost = r.wait_for(lambda x: x["type"] == "event" and x["source"] == "microphone")
-        assert lost["kind"] in ("moved", "ended", "crashed", "stalled")
+        losses = ("moved", "ended", "crashed", "stalled")
+        r.wait_for(lambda x: x["type"] == "event" and x["kind"] in losses)
         pulse.plug("mic")
         assert r.wait_for_event("recovered")["lost_s"] > 0
         r.wait_for_window()

@@ -13,6 +13,9 @@ import pytest
 from .conftest import lost_samples
 
 LOSSES = 100
+# Promised times; on a machine that has others to serve, this test may fail.
+DETECTED_S = 10.0
+BACK_S = 15.0
 MIC = "pulse:mic.monitor"
 # How a microphone is lost, and the event that must tell.
 WAYS = {
@@ -82,6 +85,8 @@ def test_a_hundred_losses_are_each_noticed_told_and_survived(pulse, listen, caps
             f"  {lost_s:.0f} s of audio are missing from the timeline; gaps inside a running "
             f"capture: {listener.heard('gap')}"
         )
+    assert max(max(times_s) for times_s in noticed_s.values()) < DETECTED_S
+    assert max(max(times_s) for times_s in back_s.values()) < BACK_S
     assert listener.heard("recovered") == LOSSES
     assert len(os.listdir("/proc/self/fd")) <= files
     spread_s = [block.captured_s - block.start / 16000 for block in listener.blocks]

@@ -38,8 +38,10 @@ def write_bundle(
         {"float32": (NETWORKS / f"{network}.tflite").read_bytes()},
         golden_logit(network) + golden_offset,
         voice(1.0),
-        version=version,
-        **{"front_end": FRONT_END, "hop_s": 0.25, "provenance": {"network": network}, **changes},
+        FRONT_END,
+        0.25,
+        version,
+        **{"provenance": {"network": network}, **changes},
     )
 
 

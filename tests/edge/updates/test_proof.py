@@ -38,9 +38,7 @@ def test_a_broken_bundle_fails(tmp_path, network, golden_offset, says):
 
 def test_another_front_end_fails(tmp_path):
     other = FrontEnd(**{**FRONT_END.to_dict(), "fmin_hz": 50.0})
-    bundle = write_bundle(
-        tmp_path / "b", front_end=other, front_end_fingerprint=FRONT_END.fingerprint()
-    )
+    bundle = write_bundle(tmp_path / "b", front_end=other)
     with pytest.raises(UpdateError, match="another front end"):
         prove(bundle, ProofSettings())
 
