@@ -164,7 +164,8 @@ def live_through(world, ways: Ways, stages) -> None:
                 wait_until(lambda: world.store.pending() is None, f"the commit of {network}")
                 good = version
             # A rollback is written down before the link is swapped.
-            wait_until(lambda g=good: world.store.current().startswith(f"{g}-"), f"the use of {good}")
+            current = lambda g=good: world.store.current().startswith(f"{g}-")  # noqa: E731
+            wait_until(current, f"the use of {good}")
             daemon.wait_for_model(good)
     assert_no_window_is_lost(daemon)
     judged = {window["model"] for window in daemon.windows}
