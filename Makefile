@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
+SHOW := --durations=20 -rs
 
 # A 32-bit userland on a 64-bit kernel must not be told that it is 64-bit, or pip takes the wrong
 # TFLite runtime.
@@ -43,16 +44,23 @@ run: $(VENV)/run.stamp  ## listen to the microphone, or show the demo recordings
 # Converted networks must load in the older runtime too, which has wheels up to Python 3.11.
 OTHER := $(VENV)/tflite-runtime
 
+# TensorFlow takes a gigabyte in each process that imports it; the other tests mostly wait.
+WITH_TENSORFLOW := tests/training tests/convert
+
 test: $(VENV)/test.stamp $(VENV)/other.stamp lint  ## linters, types and all tests but the slow ones
-	EARWITNESS_TFLITE_RUNTIME_PYTHON="$$(ls $(CURDIR)/$(OTHER)/bin/python 2>/dev/null || true)" \
-	  $(PYTEST) -m "not slow" -n 3 --dist loadfile --durations=20 $(ARGS)
+	@export EARWITNESS_TFLITE_RUNTIME_PYTHON="$$(ls $(CURDIR)/$(OTHER)/bin/python 2>/dev/null)"; \
+	set -x; status=0; \
+	$(PYTEST) -m "not slow" $(WITH_TENSORFLOW:%=--ignore=%) -n 4 --dist loadfile \
+	  --no-loadscope-reorder $(SHOW) $(ARGS) || status=1; \
+	$(PYTEST) -m "not slow" $(WITH_TENSORFLOW) $(SHOW) $(ARGS) || status=1; \
+	exit $$status
 
 test-torch: $(VENV)/test.stamp  ## the PyTorch twin of the network, which needs torch
 	$(PIP) $(TORCH)
 	$(PYTEST) tests/training/test_torch_twin.py $(ARGS)
 
 test-slow: $(VENV)/test.stamp  ## the proofs that take minutes to hours
-	$(PYTEST) -m slow -rP --ignore=tests/systemd $(ARGS)
+	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile=thorough -rP --ignore=tests/systemd $(ARGS)
 
 test-systemd: $(VENV)/test.stamp  ## the service under a real systemd (as root)
 	$(PYTEST) -m slow -rP tests/systemd $(ARGS)

@@ -6,7 +6,7 @@ Nothing here needs tensorflow: tests/data/make_tiny.py made the networks.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def tiny_bundle(
     variants: Sequence[str] = ("float32",),
     **changes: Any,
 ) -> Path:
-    """Write a bundle, complete and valid but for what is asked otherwise.
+    """Write a bundle of five-second windows, valid but for what is asked otherwise.
 
     Args:
         folder: where; it must not exist yet.
@@ -85,31 +85,66 @@ def tiny_bundle(
         variants: "float32", "int8", or both; the first is the default.
         changes: fields of the manifest to replace, whether or not they make sense.
     """
-    folder.mkdir(parents=True)
-    golden = voice(5.0)
-    soundfile.write(folder / "golden.wav", golden, RATE_HZ, subtype="PCM_16")
-    (folder / "CARD.md").write_text("# Tiny\n\nA network for tests. It judges by treble alone.\n")
-    for variant in variants:
-        (folder / f"model.{variant}.tflite").write_bytes(network(model, variant))
     logit = ALWAYS_SPOOF_LOGIT
     if model != "always-spoof":
-        logit = tiny_logit(log_mel(golden, FRONT_END))
+        logit = tiny_logit(log_mel(voice(5.0), FRONT_END))
+    return write_bundle(
+        folder,
+        {variant: network(model, variant) for variant in variants},
+        logit,
+        voice(5.0),
+        FRONT_END,
+        1.0,
+        version,
+        **changes,
+    )
+
+
+def write_bundle(
+    folder: Path,
+    models: Mapping[str, bytes],
+    golden_logit: float,
+    golden: Float32,
+    front_end: FrontEnd,
+    hop_s: float,
+    /,
+    version: str,
+    **changes: Any,
+) -> Path:
+    """Write a bundle around any networks.
+
+    Args:
+        folder: where; it must not exist yet.
+        models: the networks by variant; the first is the default.
+        golden_logit: what they are said to give on the golden clip.
+        golden: the golden clip, 16 kHz; the windows are as long.
+        front_end: what the networks take.
+        hop_s: between windows, s.
+        version: of the model.
+        changes: fields of the manifest to replace, whether or not they make sense.
+    """
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "golden.wav", golden, RATE_HZ, subtype="PCM_16")
+    (folder / "CARD.md").write_text("# Tiny\n\nA network for tests. It judges by treble alone.\n")
+    for variant, model in models.items():
+        (folder / f"model.{variant}.tflite").write_bytes(model)
     manifest = Manifest(
         format=FORMAT,
         name="tiny",
         version=version,
         created="2024-01-01T00:00:00+00:00",
-        front_end=FRONT_END,
-        front_end_fingerprint=FRONT_END.fingerprint(),
-        window_samples=WINDOW_SAMPLES,
-        hop_s=1.0,
+        front_end=front_end,
+        front_end_fingerprint=front_end.fingerprint(),
+        window_samples=len(golden),
+        hop_s=hop_s,
         padding="repeat",
         calibration=Calibration(),
         operating_point=OperatingPoint(0.5, 0.05, 0.05, "tests"),
         variants={
-            name: VariantEntry(f"model.{name}.tflite", logit, TOLERANCE[name]) for name in variants
+            name: VariantEntry(f"model.{name}.tflite", golden_logit, TOLERANCE[name])
+            for name in models
         },
-        default_variant=variants[0],
+        default_variant=next(iter(models)),
         machine_variants={},
         golden_file="golden.wav",
         metrics={},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.patience import HANG_S
+
 ROOT = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "edge.cli")
+FIRST_PORT, PORTS_PER_WORKER = 20_000, 1000
+_ports = itertools.count(os.getpid())  # so that two suites on one machine rarely meet
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
@@ -28,10 +33,29 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on now, and that no other test is given.
+
+    Tests that run at the same time have a thousand ports each, outside the range from which the
+    kernel takes ports for those who do not care.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for _ in range(PORTS_PER_WORKER):
+        port = FIRST_PORT + PORTS_PER_WORKER * worker + next(_ports) % PORTS_PER_WORKER
+        with socket.socket() as probe:
+            # As servers do; what an earlier one has left in TIME_WAIT does not matter to them.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port is free")
+
+
+def quiet(arguments: Sequence[str | Path]) -> dict[str, str]:
+    """Variables for a command without a configuration: no metrics, whose port others may hold."""
+    alone = arguments[:1] == ("run",) and "--config" not in arguments
+    return {"EARWITNESS_METRICS__ENABLED": "false"} if alone else {}
 
 
 def earwitness(
@@ -40,10 +64,10 @@ def earwitness(
     """Run a command to its end; its output as text."""
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
-        env=clean_environment(**(environment or {})),
+        env=clean_environment(**{**quiet(arguments), **(environment or {})}),
         input=stdin,
         capture_output=True,
-        timeout=120,
+        timeout=HANG_S,
         check=False,
     )
     return subprocess.CompletedProcess(
@@ -66,7 +90,7 @@ class Running:
         self._stderr: list[bytes] = []
         self.process = subprocess.Popen(
             [*COMMAND, "run", *map(str, arguments)],
-            env=clean_environment(**(environment or {})),
+            env=clean_environment(**{**quiet(("run", *arguments)), **(environment or {})}),
             stdin=stdin,
             cwd=folder,
             stdout=subprocess.PIPE,
@@ -92,7 +116,7 @@ class Running:
         return b"".join(self._stderr).decode()
 
     def wait_for(
-        self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = 30.0
+        self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = HANG_S
     ) -> dict[str, Any]:
         """The next record that is wanted; all that come are kept in `records`."""
         deadline = time.monotonic() + timeout_s
@@ -108,20 +132,20 @@ class Running:
                 return self.records[-1]
         raise AssertionError(f"not within {timeout_s} s; stderr: {self.stderr}\n{self.records}")
 
-    def wait_for_event(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
+    def wait_for_event(self, kind: str, timeout_s: float = HANG_S) -> dict[str, Any]:
         """The next event of a kind."""
         return self.wait_for(lambda r: r["type"] == "event" and r["kind"] == kind, timeout_s)
 
-    def wait_for_window(self, timeout_s: float = 30.0) -> dict[str, Any]:
+    def wait_for_window(self, timeout_s: float = HANG_S) -> dict[str, Any]:
         """The next window."""
         return self.wait_for(lambda r: r["type"] == "window", timeout_s)
 
-    def end(self, number: int = signal.SIGTERM, timeout_s: float = 5.0) -> int:
+    def end(self, number: int = signal.SIGTERM, timeout_s: float = HANG_S) -> int:
         """Send a signal; the exit status, once all that was written has been read."""
         self.process.send_signal(number)
         return self.wait(timeout_s)
 
-    def wait(self, timeout_s: float = 30.0) -> int:
+    def wait(self, timeout_s: float = HANG_S) -> int:
         """The exit status, once it has ended by itself."""
         status = self.process.wait(timeout_s)
         for thread in self._threads:

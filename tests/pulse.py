@@ -10,15 +10,15 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
+from tests.patience import wait_until
+
 PROGRAMS = ("pulseaudio", "pactl", "parec", "paplay")
-START_S = 10.0
 ASOUNDRC = "pcm.!default {\n type pulse\n}\nctl.!default {\n type pulse\n}\n"
 
 
@@ -74,13 +74,13 @@ class PulseServer:
             self._process = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + START_S
-        while subprocess.run(
-            ["pactl", "info"], env=self.environment, capture_output=True, check=False
-        ).returncode:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"pulseaudio does not start: {self.log()}")
-            time.sleep(0.02)
+        wait_until(self._answers, "a sound server")
+
+    def _answers(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, self.log()
+        command = ["pactl", "info"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, check=False)
+        return done.returncode == 0
 
     def kill(self) -> None:
         """SIGKILL for the server: every client loses its connection."""

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
+from tests.patience import HANG_S
 from tests.processes import COMMAND, clean_environment, free_port
 
 DAY_H = 24.0
@@ -134,7 +135,7 @@ def note(soak: Soak, record: dict) -> None:
 
 def counted_windows(port: int) -> str:
     """The sum of the windows that the process says it has judged."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=HANG_S) as answer:
         lines = answer.read().decode().splitlines()
     counts = [line for line in lines if line.startswith("earwitness_windows_total{")]
     return str(int(sum(float(line.rsplit(" ", 1)[1]) for line in counts)))
@@ -170,7 +171,7 @@ def soak_for(hours: float, folder: Path) -> Soak:
         process.stdin.close()
         for line in process.stdout:
             note(soak, json.loads(line))
-        soak.status = process.wait(30)
+        soak.status = process.wait(HANG_S)
         soak.stderr = process.stderr.read().decode()
     finally:
         process.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 from tuf.api.metadata import Metadata
@@ -13,19 +12,9 @@ from convert.repo import FLEET, SINGLE, KeyPlan, KeyRing, ModelRepository
 from convert.repo_cli import main
 from edge.errors import BundleError, UpdateError
 from edge.updates.archive import unpack
+from tests.edge.updates.bundles import write_bundle
 
-BUNDLES = Path(__file__).parents[1] / "edge/updates/bundles.py"
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-
-
-@pytest.fixture(scope="module")
-def write_bundle():
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("bundles_for_repo", BUNDLES)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.write_bundle
 
 
 @pytest.fixture
@@ -57,7 +46,7 @@ def test_an_impossible_threshold_is_refused():
         KeyPlan(2, 3)
 
 
-def test_published_files_are_the_bundle_s_under_their_digests(repo, write_bundle, tmp_path):
+def test_published_files_are_the_bundle_s_under_their_digests(repo, tmp_path):
     bundle = write_bundle(tmp_path / "b", "1.2.3")
     assert repo.publish(bundle) == "1.2.3"
     published = {
@@ -68,14 +57,14 @@ def test_published_files_are_the_bundle_s_under_their_digests(repo, write_bundle
 
 
 @pytest.mark.parametrize("version", ["1.2.3", "1.2.2", "0.9.9"])
-def test_versions_only_go_up(repo, write_bundle, tmp_path, version):
+def test_versions_only_go_up(repo, tmp_path, version):
     repo.publish(write_bundle(tmp_path / "a", "1.2.3"))
     with pytest.raises(UpdateError, match="devices only go up"):
         repo.publish(write_bundle(tmp_path / "b", version))
     assert [offer.version for offer in repo.offers()] == ["1.2.3"]
 
 
-def test_versions_go_up_even_after_the_newest_was_taken_off_the_offer(repo, write_bundle, tmp_path):
+def test_versions_go_up_even_after_the_newest_was_taken_off_the_offer(repo, tmp_path):
     repo.publish(write_bundle(tmp_path / "a", "1.0.0"))
     repo.publish(write_bundle(tmp_path / "b", "1.1.0"), keep=1)
     assert [offer.version for offer in repo.offers()] == ["1.1.0"]
@@ -84,7 +73,7 @@ def test_versions_go_up_even_after_the_newest_was_taken_off_the_offer(repo, writ
         repo.publish(write_bundle(tmp_path / "c", "1.0.5"))
 
 
-def test_an_old_model_can_be_published_under_a_new_version(repo, write_bundle, tmp_path):
+def test_an_old_model_can_be_published_under_a_new_version(repo, tmp_path):
     bundle = write_bundle(tmp_path / "a", "1.0.0")
     repo.publish(bundle)
     assert repo.publish(bundle, as_version="1.1.0") == "1.1.0"
@@ -92,7 +81,7 @@ def test_an_old_model_can_be_published_under_a_new_version(repo, write_bundle, t
         repo.publish(bundle, as_version="newer")
 
 
-def test_a_damaged_bundle_is_not_published(repo, write_bundle, tmp_path):
+def test_a_damaged_bundle_is_not_published(repo, tmp_path):
     bundle = write_bundle(tmp_path / "a")
     (bundle / "CARD.md").write_text("x")
     with pytest.raises(BundleError):
@@ -100,7 +89,7 @@ def test_a_damaged_bundle_is_not_published(repo, write_bundle, tmp_path):
     assert repo.offers() == ()
 
 
-def test_rollout_grows_and_pauses_with_the_same_salt(repo, write_bundle, tmp_path):
+def test_rollout_grows_and_pauses_with_the_same_salt(repo, tmp_path):
     repo.publish(write_bundle(tmp_path / "a", "1.0.0"), rollout_percent=10)
     salt = repo.offers()[0].salt
     for percent in (50, 0, 100):
@@ -112,7 +101,7 @@ def test_rollout_grows_and_pauses_with_the_same_salt(repo, write_bundle, tmp_pat
         repo.set_rollout("7.0.0", 50)
 
 
-def test_a_missing_key_is_named_and_nothing_is_half_written(repo, write_bundle, tmp_path):
+def test_a_missing_key_is_named_and_nothing_is_half_written(repo, tmp_path):
     key = next((tmp_path / "keys").glob("online-*.pem"))
     key.rename(tmp_path / "elsewhere.pem")
     before = {p: p.read_bytes() for p in (tmp_path / "repo/metadata").iterdir()}
@@ -134,7 +123,7 @@ def test_refreshing_needs_the_online_key_only(repo, tmp_path):
 
 
 @pytest.mark.parametrize("group", ["root", "targets", "online"])
-def test_a_rotated_key_signs_and_the_old_one_does_not(repo, write_bundle, tmp_path, group):
+def test_a_rotated_key_signs_and_the_old_one_does_not(repo, tmp_path, group):
     repo.publish(write_bundle(tmp_path / "a", "1.0.0"))
     old, new = repo.rotate_key(group)
     role = "timestamp" if group == "online" else group
@@ -161,7 +150,7 @@ def test_a_root_is_signed_by_the_keys_before_and_after(tmp_path):
     assert {old, new} <= set(second.signatures)
 
 
-def test_keys_may_lie_in_several_folders_and_under_a_password(tmp_path, write_bundle):
+def test_keys_may_lie_in_several_folders_and_under_a_password(tmp_path):
     ring = KeyRing([tmp_path / "keys"], b"secret")
     ModelRepository(tmp_path / "repo", ring, NOW).init(SINGLE)
     (tmp_path / "stick").mkdir()
@@ -184,7 +173,7 @@ def test_timestamps_of_one_second_have_different_modification_times(repo):
     assert len(set(times)) == 3
 
 
-def test_the_export_holds_one_model_and_all_roots(repo, write_bundle, tmp_path):
+def test_the_export_holds_one_model_and_all_roots(repo, tmp_path):
     repo.publish(write_bundle(tmp_path / "a", "1.0.0"))
     repo.publish(write_bundle(tmp_path / "b", "1.1.0"))
     repo.rotate_key("root")
@@ -196,7 +185,7 @@ def test_the_export_holds_one_model_and_all_roots(repo, write_bundle, tmp_path):
     assert {"1.root.json", "2.root.json"} <= {p.name for p in (tmp_path / "out/metadata").iterdir()}
 
 
-def test_the_commands_from_keygen_to_export(tmp_path, write_bundle, capsys, monkeypatch):
+def test_the_commands_from_keygen_to_export(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_bundle(tmp_path / "bundle", "1.0.0")
 
@@ -217,7 +206,7 @@ def test_the_commands_from_keygen_to_export(tmp_path, write_bundle, capsys, monk
     assert (tmp_path / "tiny-1.0.1.earwitness").stat().st_size > 5000
 
 
-def test_publishing_proves_the_bundle_first(tmp_path, write_bundle, capsys):
+def test_publishing_proves_the_bundle_first(tmp_path, capsys):
     bundle = write_bundle(tmp_path / "bundle", golden_offset=1.0)
     assert main(["keygen", str(tmp_path / "models")]) == 0
     assert main(["publish", str(tmp_path / "models"), str(bundle)]) == 1

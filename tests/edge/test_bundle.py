@@ -13,6 +13,7 @@ import pytest
 from edge.bundle import MANIFEST, Manifest, ModelBundle, machine, read_manifest
 from edge.errors import BundleError
 from tests.bundles import list_files, load_tiny, tiny_bundle
+from tests.patience import repeated
 
 
 def edit_manifest(folder: Path, edit: Any) -> Path:
@@ -251,7 +252,7 @@ def mutate(contents: dict[str, bytes], rng: np.random.Generator) -> dict[str, by
     return changed
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@repeated(brief=60, full=1000)
 def test_no_mutated_bundle_is_used_for_another_than_it_was(tmp_path, count):
     """Only the manifest may change unseen (updates are signed for that), and only in its words."""
     folder = tiny_bundle(tmp_path / "b", variants=("float32", "int8"))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.audio.block import AudioBlock
@@ -25,6 +25,7 @@ from edge.clips import (
     to_delete,
     to_int16,
 )
+from tests.patience import HANG_S
 
 RATE_HZ = 100
 NOON = datetime(2025, 6, 1, 12, 0, tzinfo=timezone.utc)
@@ -53,7 +54,6 @@ def read(path):
         return np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
 
 
-@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(0, 300), st.integers(0, 200), st.integers(0, 400))
 def test_a_clip_holds_exactly_the_sound_around_its_alert(size, before, after, alert_at):
     roll = PreRoll(before, after)
@@ -103,7 +103,6 @@ def test_the_oldest_make_room_before_a_new_clip_is_written(tmp_path):
     assert [clip.path.name for clip in gone] == ["0.wav", "2.wav"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 500)), max_size=20))
 def test_the_limits_hold_once_the_new_clip_is_written(files):
     clips = [
@@ -166,7 +165,7 @@ def test_a_recorder_writes_a_wav_around_the_alert_and_nothing_else(record, tmp_p
     recorder.emit({"type": "window", "source": "desk"})
     recorder.emit(alert(9, state="cleared"))
     play(recorder)
-    recorder.close(5.0)
+    recorder.close(HANG_S)
     (path,) = (tmp_path / "clips").iterdir()
     assert read(path).tolist() == list(range(300, 600))
     assert path.stat().st_mode & 0o777 == 0o640
@@ -176,7 +175,7 @@ def test_a_recorder_writes_a_wav_around_the_alert_and_nothing_else(record, tmp_p
 def test_closing_keeps_an_unfinished_clip_as_far_as_it_goes(record, tmp_path):
     recorder, _ = record()
     play(recorder, total=550)
-    recorder.close(5.0)
+    recorder.close(HANG_S)
     (path,) = (tmp_path / "clips").iterdir()
     assert read(path).tolist() == list(range(300, 550))
 
@@ -191,7 +190,7 @@ def test_recordings_that_are_too_old_go_and_foreign_files_stay(record, tmp_path)
     os.utime(folder / "notes.txt", (week_ago, week_ago))
     recorder, _ = record(folder)
     play(recorder)
-    recorder.close(5.0)
+    recorder.close(HANG_S)
     assert sorted(path.suffix for path in folder.iterdir()) == [".txt", ".wav"]
     assert not (folder / "old.wav").exists()
 
@@ -205,7 +204,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(record, tmp_path):
         (disk / "filling").write_bytes(b"x" * 4096)
         recorder, events = record(disk)
         play(recorder)
-        recorder.close(5.0)
+        recorder.close(HANG_S)
         assert events == ["clip-failed"]
         assert [path.name for path in disk.iterdir()] == ["filling"]
     finally:
@@ -227,5 +226,5 @@ def test_two_sources_do_not_wait_for_each_other(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    recorder.close(5.0)
+    recorder.close(HANG_S)
     assert len(list((tmp_path / "clips").iterdir())) == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bundle import read_manifest
@@ -148,7 +148,6 @@ def test_a_window_that_the_network_cannot_take_is_told(bundle: Path) -> None:
 LINES = EXAMPLE.splitlines()
 
 
-@settings(max_examples=150)
 @given(
     edits=st.lists(
         st.tuples(

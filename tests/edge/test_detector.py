@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.audio.block import AudioBlock
@@ -54,7 +54,6 @@ def split(samples: np.ndarray, sizes: list[int], start: int = 0) -> list[AudioBl
     return blocks
 
 
-@settings(max_examples=25)
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=12), st.integers(1_000, 200_000))
 def test_any_split_into_blocks_gives_the_same_results(sizes, length):
     samples = np.resize(speechlike(9.3), length)
@@ -63,7 +62,6 @@ def test_any_split_into_blocks_gives_the_same_results(sizes, length):
     assert parts == whole
 
 
-@settings(max_examples=25)
 @given(st.integers(1, 400_000))
 def test_windows_cover_a_recording_with_the_last_flush_with_its_end(length):
     samples = np.resize(speechlike(5.0), length)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.features import (
@@ -189,7 +189,6 @@ def test_frame_count_is_what_log_mel_gives(front_end, samples, frames):
 # Sliding
 
 
-@settings(max_examples=50)
 @given(
     front_end=st.sampled_from([SMALL, SMALL_INSIDE, SMALL_CENTRED_ODD]),
     window=st.integers(100, 900),

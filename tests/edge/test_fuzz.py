@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-import pytest
 
 from edge.audio.block import AudioBlock
 from edge.decision import Calibration, DecisionRule
@@ -17,8 +16,9 @@ from edge.features import Float32
 from edge.inference import Scorer
 from tests.bundles import FRONT_END, RATE_HZ, network, voice, whisper
 from tests.clocks import Time
+from tests.patience import repeated
 
-COUNTS = pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.slow)])
+COUNTS = repeated(brief=300, full=2000)
 WINDOW_SAMPLES = RATE_HZ
 HOP_SAMPLES = RATE_HZ // 2
 FULL_SCALE = 0.999

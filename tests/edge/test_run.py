@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import signal
 import subprocess
@@ -15,15 +14,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.config import HEADER, Config
+from edge.config import Config
 from edge.run import source_named
-from edge.settings import example, read
+from edge.settings import read
 from edge.updates.store import ReleaseStore
 from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
+from tests.patience import HANG_S
 from tests.processes import COMMAND, Running, clean_environment, earwitness
-
-EXAMPLE = example(Config, HEADER)
-QUIET = {"EARWITNESS_METRICS__ENABLED": "false"}
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +51,7 @@ def records_of(text: str) -> list[dict]:
 def test_a_recording_is_told_window_by_window_and_its_alert_apart(
     bundle: Path, clips: Path
 ) -> None:
-    # A port of metrics that another daemon holds would be an event more.
-    done = earwitness(
-        "run", "--model", bundle, "--source", clips / "whisper.wav", environment=QUIET
-    )
+    done = earwitness("run", "--model", bundle, "--source", clips / "whisper.wav")
     records = records_of(done.stdout)
     assert done.returncode == 0
     assert [r["type"] for r in records] == ["event", *["window"] * 3, "alert", *["window"] * 2]
@@ -91,7 +85,7 @@ def test_raw_audio_comes_through_a_pipe(bundle: Path) -> None:
 def test_a_recording_that_plays_at_its_own_speed_takes_its_time(bundle: Path, clips: Path) -> None:
     begin = time.monotonic()
     arguments = ("--model", bundle, "--source", clips / "voice.wav", "--pace")
-    with Running(*arguments, environment=QUIET) as running:
+    with Running(*arguments) as running:
         assert running.wait() == 0
     stamps = [datetime.fromisoformat(w["time"]) for w in running.of_type("window")]
     gaps = [(b - a).total_seconds() for a, b in zip(stamps, stamps[1:])]
@@ -128,15 +122,13 @@ def test_one_source_that_fails_does_not_end_the_others(
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_within_two_seconds_with_whole_lines(
+def test_a_signal_ends_it_with_whole_lines(
     number: int, status: int, bundle: Path, clips: Path, tmp_path: Path
 ) -> None:
     config = write_config(tmp_path / "c.yaml", bundle, clips / "voice.wav")
     with Running("--config", config) as running:
         running.wait_for_window()
-        begin = time.monotonic()
         assert running.end(number) == status
-        assert time.monotonic() - begin < 2
     assert "Traceback" not in running.stderr
 
 
@@ -148,7 +140,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(bundle: Path, clips: Path, tmp_
         executable="/bin/bash",
         env=clean_environment(),
         capture_output=True,
-        timeout=60,
+        timeout=HANG_S,
         check=True,
     )
     assert done.stdout.splitlines()[-1] == b"0"
@@ -326,48 +318,3 @@ def test_a_reload_that_changes_nothing_leaves_the_alert_standing(
         assert running.wait_for_window()["alerting"] is True
         running.end()
     assert [a["state"] for a in running.of_type("alert")] == ["raised"]
-
-
-@pytest.mark.slow
-def test_a_thousand_mutated_configurations_never_end_it(
-    bundle: Path, clips: Path, tmp_path: Path
-) -> None:
-    chance = random.Random(1)
-    path = write_config(tmp_path / "c.yaml", bundle, clips / "voice.wav")
-    good = path.read_text()
-    base = good + EXAMPLE[EXAMPLE.index("\nspeech:") :].replace("metrics:\n", "metrics_:\n")
-    with Running("--config", path) as running:
-        running.wait_for_window()
-        refused = 0
-        for number in range(1000):
-            path.write_text(mutated(base if number % 2 else good, chance))
-            running.process.send_signal(signal.SIGHUP)
-            told = running.wait_for(
-                lambda r: r["type"] == "event" and r["kind"] in ("reloaded", "reload-failed"), 60
-            )
-            refused += told["kind"] == "reload-failed"
-        path.write_text(good)
-        running.process.send_signal(signal.SIGHUP)
-        running.wait_for_event("reloaded")
-        running.wait_for(lambda r: r["type"] == "window" and r["source"] == "voice")
-        assert running.end() == 0
-    assert 100 < refused < 1000
-    assert "Traceback" not in running.stderr
-
-
-def mutated(text: str, chance: random.Random) -> str:
-    """One to three small damages, none of which sends standard output elsewhere."""
-    lines = text.splitlines()
-    for _ in range(chance.randint(1, 3)):
-        number = chance.randrange(len(lines))
-        if "stdout" in lines[number]:
-            continue
-        damage = chance.choice(["", "x", "  x: 1", "- 1", lines[chance.randrange(len(lines))]])
-        how = chance.randrange(3)
-        if how == 0:
-            lines[number] = damage
-        elif how == 1:
-            lines[number] = lines[number].split(":")[0] + ": " + damage.strip()
-        else:
-            lines.insert(number, damage)
-    return "\n".join(lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import ConfigError
@@ -245,7 +245,6 @@ YAML_BITS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=100)
 @given(st.lists(st.one_of(YAML_BITS, st.text(max_size=5)), max_size=25).map("".join))
 def test_any_text_gives_settings_or_a_config_error(text: str) -> None:
     try:
@@ -257,7 +256,6 @@ def test_any_text_gives_settings_or_a_config_error(text: str) -> None:
 NAMES = st.text("ABRULE_HOPS0129X", max_size=20)
 
 
-@settings(max_examples=100)
 @given(st.dictionaries(NAMES, st.text(max_size=8), max_size=4))
 def test_any_environment_gives_settings_or_a_config_error(variables: dict[str, str]) -> None:
     named = {PREFIX + name: value for name, value in variables.items()}

@@ -6,10 +6,11 @@ import os
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.watchdog import Notifier, Progress, Watchdog, alive, watchdog_interval_s
+from tests.patience import HANG_S
 
 
 def feed_times(steps, interval_s=10.0):
@@ -57,7 +58,6 @@ def test_a_source_that_has_ended_is_not_waited_for():
     assert alive(both, {})
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=50))
 def test_feeding_twice_always_means_both_counters_rose_in_between(steps):
     watchdog = Watchdog(interval_s=1.0)
@@ -91,7 +91,7 @@ def test_states_reach_the_service_manager(tmp_path, abstract):
     name = f"@earwitness-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + name[1:] if abstract else name)
-        manager.settimeout(2.0)
+        manager.settimeout(HANG_S)
         notifier = Notifier({"NOTIFY_SOCKET": name})
         notifier.ready("listening")
         notifier.feed()

@@ -48,7 +48,7 @@ def main(path, first, port=None, pause_s="0.01", count="1000000000"):
     def on_event(record):
         tell("event", json.dumps(record))
 
-    settings = SpoolSettings(max_alerts=100_000, commit_wait_s=5.0, retry_disk_s=0.1)
+    settings = SpoolSettings(max_alerts=100_000, commit_wait_s=60.0, retry_disk_s=0.1)
     spool = Spool(Path(path), ("mqtt",), settings, on_event)
     sink = mqtt(spool, int(port), on_event) if port else None
     for number in range(int(first), int(first) + int(count)):
@@ -57,7 +57,7 @@ def main(path, first, port=None, pause_s="0.01", count="1000000000"):
         if sink is not None:
             sink.emit(record)
         time.sleep(float(pause_s))
-    spool.close(10.0)
+    spool.close(60.0)
 
 
 if __name__ == "__main__":

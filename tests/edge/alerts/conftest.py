@@ -13,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from edge.alerts.spool import Spool, SpoolSettings
+from tests.patience import HANG_S, wait_until
+from tests.processes import free_port
 
-SPOOL_SETTINGS = SpoolSettings(max_alerts=1000, commit_wait_s=5.0, retry_disk_s=0.1)
+SPOOL_SETTINGS = SpoolSettings(max_alerts=1000, commit_wait_s=60.0, retry_disk_s=0.1)
 
 
 class Events:
@@ -33,23 +35,9 @@ class Events:
     def kinds(self):
         return [record["kind"] for record in self.records]
 
-    def wait_for(self, kind, timeout_s=15.0):
+    def wait_for(self, kind, timeout_s=HANG_S):
         with self._changed:
             assert self._changed.wait_for(lambda: kind in self.kinds, timeout_s), self.kinds
-
-
-def wait_until(condition, timeout_s=15.0):
-    """Poll until something is true, for what no thread of ours announces."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it never came true"
-        time.sleep(0.01)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def alert(number, source="desk", state="raised"):
@@ -100,7 +88,7 @@ def open_spool(tmp_path, events):
 
     yield open_one
     for spool in opened:
-        spool.close(5.0)
+        spool.close(HANG_S)
 
 
 class Broker:
@@ -163,7 +151,7 @@ class Subscriber:
         )
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        assert self._subscribed.wait(10.0), "mosquitto_sub did not subscribe"
+        assert self._subscribed.wait(HANG_S), "mosquitto_sub did not subscribe"
 
     def _read(self):
         for line in self._process.stdout:

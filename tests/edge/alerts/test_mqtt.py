@@ -22,6 +22,7 @@ from edge.alerts.mqtt import MqttSink, device_of
 from edge.alerts.settings import MqttSettings
 from edge.alerts.sink import FanOut
 from edge.errors import ConfigError
+from tests.patience import HANG_S, repeated
 
 DEVICE = Device("pi1", "Desk Pi", "Raspberry Pi 4", "1.0")
 FAST = RetrySettings(first_s=0.05, longest_s=0.2)
@@ -32,9 +33,8 @@ def connect(events):
     sinks = []
 
     def make(broker, spool, **changes):
-        settings = MqttSettings(
-            **{"host": "127.0.0.1", "port": broker.port, "retry": FAST, "timeout_s": 5.0, **changes}
-        )
+        given = {"host": "127.0.0.1", "port": broker.port, "retry": FAST, "timeout_s": 60.0}
+        settings = MqttSettings(**{**given, **changes})
         sink = MqttSink(settings, DEVICE, ("desk",), spool, os.environ, events)
         sinks.append(sink)
         return SimpleNamespace(mqtt=sink, emit=FanOut([sink], spool).emit)
@@ -114,7 +114,7 @@ def test_a_closed_device_says_that_it_leaves(
     listener = subscribe(broker, "+/+/availability")
     out = connect(broker, open_spool())
     eventually(lambda: listener.payloads("availability") == ["online"])
-    out.mqtt.close(2.0)
+    out.mqtt.close(HANG_S)
     eventually(lambda: listener.payloads("availability") == ["online", "offline"])
 
 
@@ -133,9 +133,9 @@ def test_alerts_made_while_the_broker_is_away_arrive_in_order_once_it_is_there(
     eventually(lambda: spool.depth("mqtt") == 0)
     events.wait_for("mqtt-recovered")
     broker.kill()
+    eventually(lambda: not out.mqtt.connected)
     broker.start()
     again = subscribe(broker, "+/+/+/alert")
-    time.sleep(0.5)
     for number in range(60, 90):
         out.emit(make_alert(number))
     eventually(lambda: spool.depth("mqtt") == 0)
@@ -157,7 +157,7 @@ def test_refused_credentials_keep_the_alerts_until_the_right_ones_are_accepted(
     out.emit(make_alert(1))
     events.wait_for("mqtt-failed")
     assert "ot authorized" in events.records[0]["message"]
-    out.mqtt.close(2.0)
+    out.mqtt.close(HANG_S)
     assert spool.depth("mqtt") == 1
     secret.write_text("right\n")
     listener = subscribe(broker, "#", ("-u", "pi", "-P", "right"))
@@ -188,15 +188,28 @@ def test_a_broker_that_hangs_is_left_and_the_alert_reaches_it_later(
     out = connect(broker, spool, timeout_s=0.5)
     eventually(lambda: out.mqtt.connected)
     os.kill(broker.pid, signal.SIGSTOP)
-    began_s = time.monotonic()
     out.emit(make_alert(1))
-    assert time.monotonic() - began_s < 0.5
     events.wait_for("mqtt-failed")
     os.kill(broker.pid, signal.SIGCONT)
     listener = subscribe(broker)
     eventually(lambda: spool.depth("mqtt") == 0)
     out.emit(make_alert(2))
     eventually(lambda: "id-2" in listener.alert_ids())
+
+
+def test_emitting_does_not_wait_for_a_broker_that_hangs(
+    make_broker, open_spool, connect, events, make_alert, eventually
+):
+    broker = make_broker().start()
+    spool = open_spool()
+    out = connect(broker, spool, timeout_s=120.0)
+    eventually(lambda: out.mqtt.connected)
+    os.kill(broker.pid, signal.SIGSTOP)
+    for number in range(5):
+        out.emit(make_alert(number))
+    assert spool.depth("mqtt") == 5 and events.kinds == []
+    os.kill(broker.pid, signal.SIGCONT)
+    eventually(lambda: spool.depth("mqtt") == 0)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -247,8 +260,8 @@ def test_closing_does_not_wait_for_a_broker_that_is_away(
     out = connect(make_broker(), open_spool())
     out.emit(make_alert(1))
     began_s = time.monotonic()
-    out.mqtt.close(1.0)
-    assert time.monotonic() - began_s < 1.5
+    out.mqtt.close(2 * HANG_S)
+    assert time.monotonic() - began_s < HANG_S
 
 
 def test_closing_delivers_what_was_emitted_just_before(
@@ -261,7 +274,7 @@ def test_closing_delivers_what_was_emitted_just_before(
     eventually(lambda: out.mqtt.connected)
     for number in range(50):
         out.emit(make_alert(number))
-    out.mqtt.close(5.0)
+    out.mqtt.close(HANG_S)
     assert spool.depth("mqtt") == 0
     eventually(lambda: listener.alert_ids() == [f"id-{n}" for n in range(50)])
 
@@ -289,7 +302,7 @@ def test_tls_delivers_to_a_broker_whose_certificate_is_trusted_and_to_no_other(
     events.wait_for("mqtt-failed")
     assert "certificate" in events.records[0]["message"].lower()
     assert spool.depth("mqtt") == 1
-    out.mqtt.close(2.0)
+    out.mqtt.close(HANG_S)
     connect(broker, spool, tls=True, ca_file=str(certificate))
     eventually(lambda: spool.depth("mqtt") == 0)
 
@@ -323,8 +336,9 @@ def test_a_device_has_its_own_name_in_topics_unless_the_owner_gives_another():
         device_of(MqttSettings(device_id="a/b"), "3f2a", "pi", "board", "1.0")
 
 
+@repeated(brief=300, full=5000)
 def test_payloads_of_any_bytes_on_home_assistants_topic_change_nothing(
-    make_broker, subscribe, open_spool, connect, events, make_alert, eventually
+    make_broker, subscribe, open_spool, connect, events, make_alert, eventually, count
 ):
     broker = make_broker().start()
     spool = open_spool()
@@ -334,18 +348,19 @@ def test_payloads_of_any_bytes_on_home_assistants_topic_change_nothing(
     other = paho.Client(CallbackAPIVersion.VERSION2)
     other.connect("127.0.0.1", broker.port)
     other.loop_start()
-    for _ in range(2000):
+    for _ in range(count):
         payload = chance.randbytes(chance.choice((0, 1, 6, 200, 5000)))
         last = other.publish("homeassistant/status", payload, qos=1, retain=chance.random() < 0.1)
-    last.wait_for_publish(20)
+    last.wait_for_publish(HANG_S)
     other.loop_stop()
     out.emit(make_alert(1))
     eventually(lambda: spool.depth("mqtt") == 0)
     assert events.kinds == []
 
 
-def test_two_thousand_mangled_answers_of_a_broker_cost_connections_and_no_alert(
-    make_broker, open_spool, connect, events, make_alert, eventually
+@repeated(brief=300, full=2000)
+def test_mangled_answers_of_a_broker_cost_connections_and_no_alert(
+    make_broker, open_spool, connect, events, make_alert, eventually, count
 ):
     """Packets cut, stretched and with bits flipped, in place of what a broker should say."""
     broker = make_broker()
@@ -371,11 +386,11 @@ def test_two_thousand_mangled_answers_of_a_broker_cost_connections_and_no_alert(
 
     spool = open_spool()
     with socket.create_server(("127.0.0.1", broker.port)) as server:
-        server.settimeout(10.0)
+        server.settimeout(HANG_S)
         quick = RetrySettings(first_s=0.01, longest_s=0.01)
         out = connect(broker, spool, retry=quick)
         out.emit(make_alert(1))
-        while sent < 2000:
+        while sent < count:
             peer, _ = server.accept()
             with peer:
                 for _ in range(10):

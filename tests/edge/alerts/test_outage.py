@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.alerts.outage import OUTAGES_TOLD, Outage, backoff_s
@@ -49,7 +49,6 @@ def test_an_untold_outage_that_lasts_is_told_after_all():
     assert outage.recovered(3701) is not None
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 10_000),
     st.floats(0.01, 10),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.alerts.queue import AlertQueue
@@ -17,7 +17,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS, st.integers(1, 8))
 def test_every_reader_sees_every_alert_once_in_order_or_it_is_counted_as_dropped(steps, limit):
     queue = AlertQueue(["a", "b"], limit)

@@ -20,10 +20,11 @@ from pathlib import Path
 import pytest
 
 from edge.alerts.spool import Spool, SpoolSettings
+from tests.patience import HANG_S, repeated, wait_until
 
 PROCESS = Path(__file__).with_name("alerting_process.py")
 ROOT = Path(__file__).parents[3]
-SETTINGS = SpoolSettings(max_alerts=100_000, commit_wait_s=5.0, retry_disk_s=0.1)
+SETTINGS = SpoolSettings(max_alerts=100_000, commit_wait_s=60.0, retry_disk_s=0.1)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount disks")
 
 
@@ -46,10 +47,7 @@ class Alerting:
             stdout=self._output.open("wb"),
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        deadline_s = time.monotonic() + 20
-        while b"durable" not in self._output.read_bytes():
-            assert time.monotonic() < deadline_s, "it makes no alerts"
-            time.sleep(0.01)
+        wait_until(lambda: b"durable" in self._output.read_bytes(), "a first alert")
 
     def kill(self):
         self._process.send_signal(signal.SIGKILL)
@@ -57,8 +55,8 @@ class Alerting:
         self.kills += 1
         self._listen()
 
-    def finish(self, timeout_s=60):
-        assert self._process.wait(timeout_s) == 0
+    def finish(self):
+        assert self._process.wait(HANG_S) == 0
         self._listen()
 
     def _listen(self):
@@ -78,7 +76,7 @@ def numbers_in(path):
     """Numbers of the alerts that a new run finds in the spool, in order."""
     spool = Spool(path, ("mqtt",), SETTINGS, lambda record: None)
     found = [json.loads(entry.payload)["number"] for entry in spool.pending("mqtt", 10**6)]
-    spool.close(5.0)
+    spool.close(HANG_S)
     return found
 
 
@@ -88,12 +86,12 @@ def check_nothing_lost(acknowledged, found):
     assert found == sorted(found)
 
 
-@pytest.mark.slow
-def test_a_writer_killed_200_times_loses_no_acknowledged_alert(tmp_path):
+@repeated(brief=5, full=200)
+def test_a_writer_that_is_killed_loses_no_acknowledged_alert(tmp_path, count):
     path = tmp_path / "alerts.db"
     alerting = Alerting(path, tmp_path, pause_s=0)
     chance = random.Random(1)
-    for _ in range(200):
+    for _ in range(count):
         alerting.start()
         time.sleep(chance.uniform(0.0, 0.1))
         alerting.kill()
@@ -106,9 +104,9 @@ def test_a_writer_killed_200_times_loses_no_acknowledged_alert(tmp_path):
     )
 
 
-@pytest.mark.slow
-def test_a_broker_that_flaps_200_times_under_a_daemon_killed_in_between_loses_nothing(
-    tmp_path, make_broker, subscribe, eventually
+@repeated(brief=5, full=200)
+def test_a_broker_that_flaps_under_a_daemon_killed_in_between_loses_nothing(
+    tmp_path, make_broker, subscribe, eventually, count
 ):
     database = tmp_path / "mosquitto"
     database.mkdir()
@@ -121,7 +119,7 @@ def test_a_broker_that_flaps_200_times_under_a_daemon_killed_in_between_loses_no
     alerting = Alerting(path, tmp_path, port=broker.port, pause_s=0.005)
     chance = random.Random(2)
     alerting.start()
-    for flap in range(200):
+    for flap in range(count):
         time.sleep(chance.uniform(0.05, 0.6))
         broker.stop()
         if flap % 4 == 3:
@@ -134,14 +132,14 @@ def test_a_broker_that_flaps_200_times_under_a_daemon_killed_in_between_loses_no
     alerting.finish()
     spool = Spool(path, ("mqtt",), SETTINGS, lambda record: None)
     waiting = {json.loads(entry.payload)["number"] for entry in spool.pending("mqtt", 10**6)}
-    spool.close(5.0)
+    spool.close(HANG_S)
     wanted = set(alerting.durable) - waiting
-    eventually(lambda: wanted <= {int(i[3:]) for i in listener.alert_ids()}, 60)
+    eventually(lambda: wanted <= {int(i[3:]) for i in listener.alert_ids()})
     heard = [int(identity[3:]) for identity in listener.alert_ids()]
     firsts = list(dict.fromkeys(heard))
     assert firsts == sorted(firsts)
     print(
-        f"\nBroker restarted 200 times, daemon killed {alerting.kills} times: "
+        f"\nBroker restarted {count} times, daemon killed {alerting.kills} times: "
         f"{len(alerting.durable)} alerts acknowledged, 0 lost, {len(heard) - len(firsts)} "
         f"delivered twice, {len(waiting)} still waiting in the spool, order kept"
     )
@@ -174,8 +172,8 @@ def test_an_hour_without_a_broker_loses_nothing(
     listener = subscribe(broker, "+/+/+/alert")
     for number in range(720, 730):
         out.emit(make_alert(number))
-    eventually(lambda: spool.depth("mqtt") == 0, 30)
-    sink.close(2.0)
+    eventually(lambda: spool.depth("mqtt") == 0)
+    sink.close(HANG_S)
     assert events.kinds.count("mqtt-failed") == 1
     heard = listener.alert_ids()
     assert heard == sorted(heard, key=lambda identity: int(identity[3:]))
@@ -206,7 +204,7 @@ def test_a_full_disk_turns_to_memory_and_back_without_losing_an_alert(tmp_path, 
         (disk / "filling").unlink()
         events.wait_for("spool-recovered")
         assert spool.append({"type": "alert", "number": 100})
-        spool.close(5.0)
+        spool.close(HANG_S)
         assert numbers_in(disk / "alerts.db") == list(range(101))
         assert events.kinds == ["spool-degraded", "spool-recovered"]
     finally:
@@ -223,15 +221,14 @@ def test_a_read_only_disk_is_said_and_used_once_it_can_be_written(tmp_path, even
         assert spool.append({"type": "alert", "number": 0}) is False
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         events.wait_for("spool-recovered")
-        spool.close(5.0)
+        spool.close(HANG_S)
         assert numbers_in(disk / "alerts.db") == [0]
     finally:
         unmount(disk)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("call", ["fdatasync", pytest.param("pwrite64", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("error", ["EIO", pytest.param("ENOSPC", marks=pytest.mark.slow)])
 def test_a_disk_whose_calls_fail_now_and_then_loses_no_acknowledged_alert(tmp_path, call, error):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
@@ -261,33 +258,31 @@ def cut_power(folder):
         os.close(descriptor)
 
 
-@pytest.mark.slow
 @needs_root
-def test_power_cuts_lose_no_acknowledged_alert(tmp_path):
+@repeated(brief=3, full=30)
+def test_power_cuts_lose_no_acknowledged_alert(tmp_path, count):
     image, disk = tmp_path / "image", tmp_path / "disk"
     with image.open("wb") as file:
         file.truncate(32 << 20)
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
     chance = random.Random(3)
-    acknowledged, cuts = [], 30
     mount(disk, "ext4", image, "loop")
     alerting = Alerting(disk / "alerts.db", tmp_path, pause_s=0.002)
-    for _ in range(cuts):
+    for _ in range(count):
         alerting.start()
         time.sleep(chance.uniform(0.0, 0.3))
         cut_power(disk)
         alerting.kill()
         unmount(disk)
         mount(disk, "ext4", image, "loop")
-        acknowledged = alerting.durable
     try:
         found = numbers_in(disk / "alerts.db")
     finally:
         unmount(disk)
-    check_nothing_lost(acknowledged, found)
+    check_nothing_lost(alerting.durable, found)
     print(
-        f"\nPower cut {cuts} times: {len(acknowledged)} alerts acknowledged, "
-        f"{len(set(acknowledged) - set(found))} lost"
+        f"\nPower cut {count} times: {len(alerting.durable)} alerts acknowledged, "
+        f"{len(set(alerting.durable) - set(found))} lost"
     )
 
 
@@ -300,4 +295,4 @@ def test_a_spool_without_alerts_writes_nothing(tmp_path):
     before = written()
     time.sleep(2.5)
     assert written() == before
-    spool.close(5.0)
+    spool.close(HANG_S)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.alerts.spool import SpoolSettings, default_spool_path
-
-SPOOL_COMMIT_WAIT_S = 5.0  # of the fixture open_spool
+from tests.patience import HANG_S
 
 
 def alert(number):
@@ -26,7 +25,7 @@ def numbers(entries):
 def test_alerts_come_back_in_order_after_a_restart(open_spool):
     spool = open_spool()
     assert all(spool.append(alert(n)) for n in range(5))
-    spool.close(5.0)
+    spool.close(HANG_S)
     assert numbers(open_spool().pending("mqtt", 10)) == [0, 1, 2, 3, 4]
 
 
@@ -35,11 +34,11 @@ def test_delivered_alerts_do_not_come_back(open_spool):
     for n in range(5):
         spool.append(alert(n))
     spool.acknowledge("mqtt", spool.pending("mqtt", 3)[-1].seq)
-    spool.close(5.0)
+    spool.close(HANG_S)
     again = open_spool()
     assert numbers(again.pending("mqtt", 10)) == [3, 4]
     again.acknowledge("mqtt", again.pending("mqtt", 9)[-1].seq)
-    again.close(5.0)
+    again.close(HANG_S)
     third = open_spool()
     assert third.depth("mqtt") == 0
     third.append(alert(7))
@@ -52,7 +51,7 @@ def test_each_sink_reads_at_its_own_pace(open_spool):
         spool.append(alert(n))
     spool.acknowledge("mqtt", spool.pending("mqtt", 3)[-1].seq)
     assert (spool.depth("mqtt"), spool.depth("webhook")) == (0, 3)
-    spool.close(5.0)
+    spool.close(HANG_S)
     again = open_spool("mqtt", "webhook")
     assert numbers(again.pending("webhook", 10)) == [0, 1, 2]
     assert again.pending("mqtt", 10) == []
@@ -61,7 +60,7 @@ def test_each_sink_reads_at_its_own_pace(open_spool):
 def test_a_new_sink_starts_after_the_old_alerts_and_a_removed_one_holds_nothing_back(open_spool):
     spool = open_spool("mqtt")
     spool.append(alert(1))
-    spool.close(5.0)
+    spool.close(HANG_S)
     again = open_spool("webhook")
     assert again.pending("webhook", 10) == []
     again.append(alert(2))
@@ -69,13 +68,13 @@ def test_a_new_sink_starts_after_the_old_alerts_and_a_removed_one_holds_nothing_
 
 
 def test_a_full_spool_drops_the_oldest_counts_it_and_says_so_once(open_spool, events):
-    spool = open_spool("mqtt", settings=SpoolSettings(max_alerts=3, commit_wait_s=5.0))
+    spool = open_spool("mqtt", settings=SpoolSettings(max_alerts=3, commit_wait_s=60.0))
     for n in range(10):
         spool.append(alert(n))
     assert numbers(spool.pending("mqtt", 10)) == [7, 8, 9]
     assert spool.dropped("mqtt") == 7
     assert events.kinds == ["spool-full"]
-    spool.close(5.0)
+    spool.close(HANG_S)
     assert numbers(open_spool().pending("mqtt", 10)) == [7, 8, 9]
 
 
@@ -85,7 +84,7 @@ def test_a_damaged_file_is_set_aside_with_an_event(open_spool, events, tmp_path,
     spool = open_spool(path=path)
     for n in range(50):
         spool.append({**alert(n), "filling": "x" * 1000})
-    spool.close(5.0)
+    spool.close(HANG_S)
     content = path.read_bytes()
     if damage == "noise":
         path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
@@ -123,10 +122,10 @@ def test_alerts_of_an_earlier_run_are_delivered_when_their_disk_comes_late(
     late = open_spool(path=tmp_path / "alerts.db")
     late.append(alert(10))
     late.append(alert(11))
-    holder.close(5.0)
+    holder.close(HANG_S)
     events.wait_for("spool-recovered")
     assert numbers(late.pending("mqtt", 10)) == [10, 11, 0, 1, 2]
-    late.close(5.0)
+    late.close(HANG_S)
     assert numbers(open_spool().pending("mqtt", 10)) == [10, 11, 0, 1, 2]
 
 
@@ -157,4 +156,4 @@ def test_an_alert_delivered_before_the_disk_took_it_does_not_hold_up_its_sender(
     done.set()
     thread.join()
     # A sender that misses its commit waits the whole time out; a slow disk does not come near it.
-    assert max(took_s) < SPOOL_COMMIT_WAIT_S
+    assert max(took_s) < 60.0  # commit_wait_s of the fixture

@@ -12,6 +12,7 @@ import soundfile
 
 from edge.audio.files import FileSource
 from edge.errors import AudioError
+from tests.patience import HANG_S, repeated
 
 from .conftest import lost_samples
 
@@ -135,7 +136,7 @@ def test_samples_that_are_no_numbers_are_named(tmp_path, bad):
     assert "not numbers (NaN or infinite), the first at 1.25 s" in refusal(path)
 
 
-@pytest.mark.parametrize("count", [50, pytest.param(2000, marks=pytest.mark.slow)])
+@repeated(brief=50, full=2000)
 def test_damaged_files_give_audio_or_a_sentence(tmp_path, count):
     rng = np.random.default_rng(8)
     path = tmp_path / "it.wav"
@@ -161,7 +162,7 @@ def test_a_paced_file_comes_in_real_time_with_its_times(tmp_path):
     source = FileSource(path, pace=True)
     assert source.live
     blocks = list(source.blocks())
-    assert 1.0 <= time.monotonic() - begin < 3.0
+    assert time.monotonic() - begin >= 1.0
     times = [block.captured_s - block.start / 16000 for block in blocks]
     assert max(times) - min(times) < 1e-6
 
@@ -181,10 +182,10 @@ def test_a_loop_goes_on_until_it_is_closed(tmp_path):
 
 def test_closing_wakes_a_paced_source(tmp_path):
     path = tmp_path / "it.wav"
-    soundfile.write(path, tone(16000, 60.0), 16000)
-    source = FileSource(path, pace=True, block_s=30)
+    soundfile.write(path, tone(16000, 600.0), 16000)
+    source = FileSource(path, pace=True, block_s=300)
     thread = threading.Thread(target=lambda: list(source.blocks()))
     thread.start()
     source.close()
-    thread.join(5)
+    thread.join(HANG_S)
     assert not thread.is_alive()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.audio.framing import (
@@ -32,7 +32,6 @@ BYTES = b"".join(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, len(BYTES)), max_size=20))
 def test_any_cut_gives_the_same_messages(cuts):
     decoder = FrameDecoder()
@@ -64,7 +63,6 @@ def test_nonsense_is_an_error(nonsense):
         FrameDecoder().feed(nonsense)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_break_it_in_any_other_way(data):
     decoder = FrameDecoder()

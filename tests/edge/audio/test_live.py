@@ -14,11 +14,10 @@ import pytest
 import soundfile
 
 from edge.audio.clock import now_s
+from tests.patience import HANG_S, wait_until
 
 from .conftest import lost_samples
 
-DETECTED_S = 10.0
-BACK_S = 15.0
 PR_SET_MDWE, PR_GET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 66, 1
 MIC = "pulse:mic.monitor"
 
@@ -29,9 +28,9 @@ def child_of(listener):
     return pid
 
 
-def test_first_frame_comes_soon(pulse, listen):
+def test_a_microphone_is_opened_and_heard_without_a_gap(pulse, listen):
     listener = listen(device=MIC)
-    assert listener.wait_for_event("opened") < 5
+    listener.wait_for_event("opened")
     listener.wait_for_audio()
     assert listener.heard("gap") == 0
 
@@ -67,24 +66,24 @@ def best_match(heard, piece):
 
 
 def test_a_hung_capture_is_replaced(pulse, listen):
-    listener = listen(device=MIC)
+    listener = listen(device=MIC, stall_s=2.0)
     listener.wait_for_audio()
     pid = child_of(listener)
     os.kill(pid, signal.SIGSTOP)
-    assert listener.wait_for_event("stalled") < DETECTED_S
-    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_event("stalled")
+    listener.wait_for_event("recovered")
     listener.wait_for_audio()
     assert not Path(f"/proc/{pid}").exists()
     # Two seconds of patience, and the time to start again.
-    assert 1.5 < lost_samples(listener.blocks) / 16000 < 10
+    assert lost_samples(listener.blocks) / 16000 > 1.5
 
 
 def test_a_killed_capture_is_replaced(pulse, listen):
     listener = listen(device=MIC)
     listener.wait_for_audio()
     os.kill(child_of(listener), signal.SIGKILL)
-    assert listener.wait_for_event("crashed") < DETECTED_S
-    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_event("crashed")
+    listener.wait_for_event("recovered")
     assert "signal 9" in next(e.message for e in listener.events if e.kind == "crashed")
 
 
@@ -93,23 +92,22 @@ def test_a_microphone_that_is_pulled_out_is_not_replaced_by_another(pulse, liste
     listener = listen(device=MIC)
     listener.wait_for_audio()
     pulse.unplug("mic")
-    assert listener.wait_for_event("moved") < DETECTED_S
-    assert listener.wait_for_event("absent") < DETECTED_S
+    listener.wait_for_event("moved")
+    listener.wait_for_event("absent")
     blocks = len(listener.blocks)
     time.sleep(2)
     assert len(listener.blocks) == blocks
     pulse.plug("mic")
-    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_event("recovered")
     listener.wait_for_audio()
 
 
 def test_the_default_input_moves_with_an_event_and_a_gap(pulse, listen):
     listener = listen()
-    listener.wait_for_audio(20)
-    time.sleep(1)  # the route has been asked for once
+    listener.wait_for(lambda: listener.source._route is not None, "route")
     pulse.unplug("mic")
-    assert listener.wait_for_event("moved") < DETECTED_S
-    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_event("moved")
+    listener.wait_for_event("recovered")
     moved = next(event.message for event in listener.events if event.kind == "moved")
     assert "from 'mic.monitor' to" in moved
     listener.wait_for_audio()
@@ -120,31 +118,31 @@ def test_a_sound_server_that_dies_and_comes_back(pulse, listen):
     listener = listen(device=MIC)
     listener.wait_for_audio()
     pulse.kill()
-    assert listener.wait_for_event("ended") < DETECTED_S
-    assert listener.wait_for_event("absent") < DETECTED_S
+    listener.wait_for_event("ended")
+    listener.wait_for_event("absent")
     pulse.start()
     pulse.plug("mic")
-    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_event("recovered")
     listener.wait_for_audio()
 
 
 def test_a_sound_server_that_hangs_is_waited_for(pulse, listen):
-    listener = listen(device=MIC, open_timeout_s=2.0)
+    listener = listen(device=MIC, open_timeout_s=2.0, stall_s=2.0)
     listener.wait_for_audio()
     pulse.freeze()
-    assert listener.wait_for_event("stalled") < DETECTED_S
-    assert listener.wait_for_event("silent-start") < DETECTED_S
+    listener.wait_for_event("stalled")
+    listener.wait_for_event("silent-start")
     pulse.thaw()
-    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_event("recovered")
     listener.wait_for_audio()
 
 
 def test_a_microphone_that_is_absent_at_start_is_waited_for(pulse, listen):
     pulse.unplug("mic")
     listener = listen(device=MIC)
-    assert listener.wait_for_event("absent") < DETECTED_S
+    listener.wait_for_event("absent")
     pulse.plug("mic")
-    assert listener.wait_for_event("opened") < BACK_S
+    listener.wait_for_event("opened")
 
 
 def test_a_microphone_that_must_be_there_ends_with_an_error(pulse, listen):
@@ -157,7 +155,7 @@ def test_a_microphone_that_must_be_there_ends_with_an_error(pulse, listen):
 
 def test_attempts_in_vain_are_told_once(pulse, listen):
     listener = listen(device="no such thing", backoff_max_s=0.25)
-    time.sleep(4)
+    listener.wait_for(lambda: listener.source.attempts >= 5, "attempts")
     assert [event.kind for event in listener.events] == ["absent"]
 
 
@@ -166,7 +164,7 @@ def test_time_stamps_follow_the_clock(pulse, listen):
     listener.wait_for_audio(40)
     block = listener.blocks[-1]
     age_s = now_s() - block.captured_s - len(block.samples) / 16000
-    assert -0.01 < age_s < 1.0
+    assert -0.01 < age_s < 60
     spread = [block.captured_s - block.start / 16000 for block in listener.blocks[5:]]
     assert max(spread) - min(spread) < 0.1
 
@@ -202,12 +200,12 @@ def test_arecord_captures_and_comes_back(pulse, listen):
     listener.wait_for_audio()
     os.kill(child_of(listener), signal.SIGKILL)
     listener.wait_for_event("ended")
-    assert listener.wait_for_event("recovered") < BACK_S
+    listener.wait_for_event("recovered")
     pulse.kill()
     listener.wait_for_event("ended", count=2)
     pulse.start()
     pulse.plug("mic")
-    assert listener.wait_for_event("recovered", count=2) < BACK_S
+    listener.wait_for_event("recovered", count=2)
 
 
 def test_arecord_without_its_device_is_absent(pulse, listen):
@@ -234,10 +232,7 @@ def test_the_capture_process_ends_with_a_daemon_that_is_killed(pulse):
     pid = int(daemon.stdout.readline())
     daemon.kill()
     daemon.wait()
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, "the capture process is still there"
-        time.sleep(0.05)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the capture process")
 
 
 def test_capture_works_where_memory_may_not_be_made_executable(pulse):
@@ -254,7 +249,7 @@ def test_capture_works_where_memory_may_not_be_made_executable(pulse):
         f"print(libc.prctl({PR_GET_MDWE}, 0, 0, 0, 0))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=HANG_S
     )
     if done.returncode == 77:
         pytest.skip("this kernel (before 6.3) has no PR_SET_MDWE")

@@ -13,6 +13,7 @@ import pytest
 from .conftest import lost_samples
 
 LOSSES = 100
+# Promised times; on a machine that has others to serve, this test may fail.
 DETECTED_S = 10.0
 BACK_S = 15.0
 MIC = "pulse:mic.monitor"
@@ -50,7 +51,7 @@ def test_a_hundred_losses_are_each_noticed_told_and_survived(pulse, listen, caps
     rng = random.Random(100)
     ways = [list(WAYS)[index % len(WAYS)] for index in range(LOSSES)]
     rng.shuffle(ways)
-    listener = listen(device=MIC)
+    listener = listen(device=MIC, stall_s=2.0)
     listener.wait_for_audio()
     noticed_s = {way: [] for way in WAYS}
     back_s = {way: [] for way in WAYS}

@@ -7,12 +7,13 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.audio.settings import SourceSettings
 from edge.audio.stdin import StdinSource
 from edge.errors import AudioError
+from tests.patience import HANG_S
 
 from .conftest import lost_samples
 
@@ -37,7 +38,6 @@ def through_pipe(pieces, **options):
         os.close(read_end)
 
 
-@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(0, len(NOISE)), max_size=15),
     rate_hz=st.sampled_from([16000, 44100]),
@@ -79,7 +79,7 @@ def test_closing_ends_a_wait_for_audio():
     thread = threading.Thread(target=lambda: blocks.extend(source.blocks()))
     thread.start()
     source.close()
-    thread.join(5)
+    thread.join(HANG_S)
     assert not thread.is_alive()
     assert blocks == []
     os.close(read_end)

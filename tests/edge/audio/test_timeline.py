@@ -6,11 +6,12 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.audio.framing import Chunk, Stream
 from edge.audio.timeline import FrameClock, Gap, LiveTimeline
+from tests.patience import repeated
 
 from .conftest import lost_samples
 
@@ -160,8 +161,8 @@ def test_an_overflow_at_the_very_start_delays_nothing():
     assert gaps == []
 
 
-@pytest.mark.parametrize("holes", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_gaps_are_all_counted_and_none_is_bridged(holes):
+@repeated(brief=1000, full=10_000)
+def test_gaps_are_all_counted_and_none_is_bridged(count):
     """Losses, delays, jitter and skew at random, and every frame's true place is known."""
     rng = random.Random(42)
     clock = FrameClock(RATE_HZ, gap_s=0.1, confirm_s=0.5)
@@ -169,13 +170,13 @@ def test_gaps_are_all_counted_and_none_is_bridged(holes):
     true_first, read_at_s = 0, 0.0
     expected, gaps, lost, reported = 0, 0, 0, 0
     placed = []
-    for _ in range(holes):
+    for _ in range(count):
         hole = round(rng.uniform(0.15, 3.0) * RATE_HZ)
         true_first += hole
         lost += hole
-        count = rng.randint(9, 20)
-        delayed = rng.randrange(count)
-        for index in range(count):
+        chunks = rng.randint(9, 20)
+        delayed = rng.randrange(chunks)
+        for index in range(chunks):
             delay_s = rng.uniform(0.1, 0.4) if index == delayed else rng.uniform(0, 0.02)
             complete_s = (true_first + frames) / RATE_HZ * (1 + skew)
             read_at_s = max(read_at_s, complete_s + delay_s)
@@ -191,7 +192,7 @@ def test_gaps_are_all_counted_and_none_is_bridged(holes):
             assert first == expected, "a hole inside audio that was called contiguous"
         expected = first + frames
     # Two holes less than `confirm_s` apart are one.
-    assert 0.9 * holes < gaps <= holes
+    assert 0.9 * count < gaps <= count
     kept = len(placed) * frames
     assert reported == pytest.approx(true_first - kept, rel=0.003)
     assert clock.end_s() == pytest.approx(read_at_s, abs=0.5)
@@ -235,7 +236,6 @@ def test_after_a_gap_the_resampler_starts_afresh(rate_hz):
     assert sum(len(block.samples) for block in blocks) == pytest.approx((100 - 11) * 800, abs=2)
 
 
-@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(1, 5000), min_size=1, max_size=30),
     rate_hz=st.sampled_from([8000, 16000, 44100]),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,16 +14,11 @@ import pytest
 import soundfile
 
 from edge.audio.producers import explain_ffmpeg, without_password
+from tests.processes import free_port
 
 from .conftest import lost_samples
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture
@@ -72,7 +67,6 @@ def test_an_rtsp_stream_is_heard_and_comes_back(send, listen):
         kind="url",
         url=url,
         ffmpeg_options=("-rtsp_flags", "listen"),
-        open_timeout_s=20.0,
         backoff_max_s=1.0,
     )
     sender = send_until_heard(send, listener, url, "opened")
@@ -93,19 +87,20 @@ def test_a_network_stream_that_hangs_is_given_up(send, listen):
         kind="url",
         url=url,
         ffmpeg_options=("-rtsp_flags", "listen"),
-        open_timeout_s=20.0,
         stall_s=2.0,
     )
     sender = send_until_heard(send, listener, url, "opened")
     listener.wait_for_audio()
     os.kill(sender.pid, signal.SIGSTOP)
-    assert listener.wait_for_event("stalled") < 10
+    listener.wait_for_event("stalled")
 
 
 def test_a_recording_behind_a_url_is_read_at_its_own_pace(listen, tone):
+    begin = time.monotonic()
     listener = listen(kind="url", url=str(tone), ffmpeg_options=("-re",))
     listener.wait_for_audio(20)
-    assert listener.blocks[-1].end < 5 * 16000
+    heard_s = listener.blocks[-1].end / 16000
+    assert 0 < heard_s < time.monotonic() - begin + 1  # a minute could be read at once
 
 
 def test_an_address_that_nobody_answers_fails_without_its_password(listen):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.patience import HANG_S, wait_until
+from tests.processes import free_port
+
+LAST = "/the-last-one"  # a request that marks the end of the log
 
 
 def binary(name: str) -> str:
@@ -24,21 +31,13 @@ def binary(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_for_port(port: int, process: subprocess.Popen[bytes], address: str = "127.0.0.1") -> None:
-    ends_s = time.monotonic() + 15
-    while time.monotonic() < ends_s:
+    def listens() -> bool:
         assert process.poll() is None, "the service ended at once"
         with socket.socket() as probe:
-            if probe.connect_ex((address, port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError("the service does not listen")
+            return probe.connect_ex((address, port)) == 0
+
+    wait_until(listens, "the service's port")
 
 
 @contextmanager
@@ -50,7 +49,7 @@ def running(command: list[str], port: int, log: Path, address: str = "127.0.0.1"
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(HANG_S)
 
 
 class Nginx:
@@ -89,11 +88,17 @@ class Nginx:
 
     def exchanges(self) -> list[tuple[int, int, str]]:
         """(bytes, status, path) of each request since `forget`; bytes in both directions."""
-        time.sleep(0.1)
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{self.url}{LAST}", timeout=HANG_S)
+        # A request is logged after its answer; nginx has one worker, so what came before is there.
+        wait_until(lambda: LAST in self._new_lines(), "the log")
+        rows = [line.split() for line in self._new_lines().splitlines() if LAST not in line]
+        return [(int(up) + int(down), int(status), uri) for up, down, status, uri in rows]
+
+    def _new_lines(self) -> str:
         with open(self._log) as log:
             log.seek(self._seen)
-            rows = [line.split() for line in log]
-        return [(int(up) + int(down), int(status), uri) for up, down, status, uri in rows]
+            return log.read()
 
 
 class Sshd:

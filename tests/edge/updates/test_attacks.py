@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Targets
-from updates_bundles import write_bundle
-from updates_world import World, believe
 
 from convert.repo import FLEET, SINGLE, KeyRing, ModelRepository
 from edge.bundle import MANIFEST
 from edge.errors import UpdateError
 from edge.updates.archive import MAX_BYTES
+from tests.edge.updates.bundles import write_bundle
+from tests.edge.updates.world import World, believe
+from tests.patience import repeated
 
 DAY_S = 86400
 
@@ -519,13 +520,9 @@ def try_mutations(world: World, count: int, seed: int) -> None:
     print(f"{count} mutated bundles: {harmless} changed in no byte that counts, 0 accepted changed")
 
 
-def test_mutated_bundles_are_refused_without_a_traceback(settled):
-    try_mutations(settled, 25, seed=4)
-
-
-@pytest.mark.slow
-def test_ten_thousand_mutated_bundles(settled):
-    try_mutations(settled, 10_000, seed=5)
+@repeated(brief=25, full=10_000)
+def test_mutated_bundles_are_refused_without_a_traceback(settled, count):
+    try_mutations(settled, count, seed=4)
 
 
 # Going up only

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from updates_services import Sshd
+
+from tests.edge.updates.services import Sshd
 
 SCRIPT = Path(__file__).with_name("earwitness.py")
 

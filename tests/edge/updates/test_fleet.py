@@ -6,11 +6,12 @@ import json
 import subprocess
 
 import pytest
-from updates_services import binary, free_port, mosquitto
 
 from edge.errors import UpdateError
 from edge.updates.choice import status
 from edge.updates.fleet import Broker, read_fleet, statuses_of, table, topic_of
+from tests.edge.updates.services import binary, mosquitto
+from tests.processes import free_port
 
 pytest.importorskip("paho.mqtt")
 
@@ -28,7 +29,7 @@ def test_every_device_has_a_line(world, tmp_path):
         publish(port, "device-1", json.dumps(status(world.settings)))
         publish(port, "device-2", json.dumps({"device": "device-2", "health": "built-in"}))
         publish(port, "device-3", "not json")
-        rows = read_fleet(Broker("127.0.0.1", port, wait_s=0.5))
+        rows = read_fleet(Broker("127.0.0.1", port, wait_s=3.0))
     assert [row["device"] for row in rows] == ["device-1", "device-2", "device-3"]
     text = table(rows)
     assert "1.0.0" in text and "on trial" in text and "unreadable status" in text
@@ -37,7 +38,7 @@ def test_every_device_has_a_line(world, tmp_path):
 def test_a_broker_with_passwords(tmp_path):
     with mosquitto(tmp_path, {"fleet": "secret"}) as port:
         publish(port, "pi", '{"version": "1.0.0"}', "-u", "fleet", "-P", "secret")
-        known = Broker("127.0.0.1", port, username="fleet", password="secret", wait_s=0.5)
+        known = Broker("127.0.0.1", port, username="fleet", password="secret", wait_s=3.0)
         assert read_fleet(known)[0]["version"] == "1.0.0"
         with pytest.raises(UpdateError, match="refuses"):
             read_fleet(Broker("127.0.0.1", port, username="fleet", password="guess"))

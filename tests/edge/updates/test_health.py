@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.updates.health import Step, Trial, TrialSettings, WindowOutcome, judge
@@ -76,7 +76,6 @@ outcomes = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(outcomes, max_size=120))
 def test_no_trial_commits_early_or_with_a_fault(seen):
     trial = Trial(SETTINGS, hop_s=1.0)

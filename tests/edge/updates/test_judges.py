@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from updates_bundles import write_bundle
 
 from edge.config import Config
 from edge.judges import Models
@@ -14,6 +13,7 @@ from edge.updates.health import WindowOutcome
 from edge.updates.settings import UpdateSettings
 from edge.updates.store import ReleaseStore
 from edge.updates.watch import FAULTS_IN_A_ROW
+from tests.edge.updates.bundles import write_bundle
 
 SCORED = WindowOutcome(0.01, True, False)
 SILENT = WindowOutcome(0.01, True, None)

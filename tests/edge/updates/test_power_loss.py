@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge.updates.store import ReleaseStore
+from tests.patience import wait_until
 
 EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 # Flush nothing: neither data nor the journal reach the disk any more, as when the plug is pulled.
@@ -39,10 +39,11 @@ class Disk:
     def detach(self) -> None:
         """Unmount, and wait until nobody holds it: another mount namespace may, for a while."""
         subprocess.run(["umount", str(self.mount)], check=True)
-        ends_s = time.monotonic() + 60
-        while subprocess.run(["losetup", "-j", self.image], capture_output=True, check=True).stdout:
-            assert time.monotonic() < ends_s, "the disk is still in use"
-            time.sleep(0.05)
+        wait_until(lambda: not self._loops(), "the end of the disk's use")
+
+    def _loops(self) -> bytes:
+        command = ["losetup", "-j", str(self.image)]
+        return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ import sys
 from dataclasses import replace
 
 import pytest
-from updates_bundles import FRONT_END, write_bundle
 
 from edge.errors import UpdateError
 from edge.features import FrontEnd
 from edge.updates.proof import CHILD, PACKAGES, ProofSettings, prove
+from tests.edge.updates.bundles import FRONT_END, write_bundle
 
 
 def test_a_good_bundle_passes_and_says_what_was_measured(tmp_path):
     proof = prove(write_bundle(tmp_path / "b"), ProofSettings())
     assert abs(proof.golden_measured - proof.golden_logit) < 0.05
-    assert 0 <= proof.latency_s < 0.125 and proof.hop_s == 0.25
+    assert 0 <= proof.latency_s < 0.5 * proof.hop_s and proof.hop_s == 0.25
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_working_folder_of_whoever_asks_plays_no_part(tmp_path, monkeypatch)
 
 def test_the_child_says_what_is_wrong_in_json(tmp_path):
     request = {"folder": str(tmp_path), "variant": None, "hop_s": None}
-    settings = {"timeout_s": 9, "cpu_s": 9, "memory_mb": 512, "hop_share": 0.5}
+    settings = {"timeout_s": 99, "cpu_s": 99, "memory_mb": 512, "hop_share": 0.5}
     command = [sys.executable, "-c", CHILD, str(PACKAGES), json.dumps({**request, **settings})]
     child = subprocess.run(command, capture_output=True, check=True)
     assert "is not a model bundle" in json.loads(child.stdout)["refused"]

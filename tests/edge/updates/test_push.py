@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from updates_services import Sshd, free_port
 
 from edge.errors import UpdateError
 from edge.updates.push import PushSettings, push
+from tests.edge.updates.services import Sshd
+from tests.processes import free_port
 
 DEVICE = Path(__file__).with_name("earwitness.py")
 

@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from updates_bundles import write_bundle
 
 from edge.errors import BundleError, UpdateError
 from edge.updates.store import ReleaseStore
+from tests.edge.updates.bundles import write_bundle
+from tests.patience import repeated
 
 
 @pytest.fixture
@@ -212,13 +213,9 @@ def kill_during_installs(world, count: int, seed: int) -> None:
     assert found[old] > 0
 
 
-def test_killed_installs_leave_the_old_model_or_the_new_one(world):
-    kill_during_installs(world, 15, seed=1)
-
-
-@pytest.mark.slow
-def test_a_thousand_killed_installs(world):
-    kill_during_installs(world, 1000, seed=2)
+@repeated(brief=15, full=1000)
+def test_killed_installs_leave_the_old_model_or_the_new_one(world, count):
+    kill_during_installs(world, count, seed=count)
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -274,11 +271,6 @@ def fill_disk_during_installs(world, disk: Path, count: int, seed: int) -> None:
 
 
 @needs_root
-def test_installs_on_a_full_disk_leave_the_old_model_or_the_new_one(world, small_disk):
-    fill_disk_during_installs(world, small_disk, 12, seed=1)
-
-
-@needs_root
-@pytest.mark.slow
-def test_two_hundred_installs_on_a_full_disk(world, small_disk):
-    fill_disk_during_installs(world, small_disk, 200, seed=2)
+@repeated(brief=12, full=200)
+def test_installs_on_a_full_disk_leave_the_old_model_or_the_new_one(world, small_disk, count):
+    fill_disk_during_installs(world, small_disk, count, seed=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.updates.trust import (
@@ -36,7 +36,6 @@ sightings = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(sightings, max_size=12))
 def test_the_floor_never_sinks(seen):
     floor = Floor()
@@ -50,7 +49,6 @@ def test_the_floor_never_sinks(seen):
         floor = higher
 
 
-@settings(deadline=None)
 @given(sightings)
 def test_the_floor_survives_its_file(state):
     floor = raised(Floor(), state, 0.0)
@@ -98,7 +96,6 @@ def test_what_is_no_floor_is_refused(text):
         Floor.from_json(text)
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20), st.integers(0, 100), st.integers(0, 100))
 def test_a_larger_share_only_adds_devices(device, a, b):
     few, many = sorted((a, b))

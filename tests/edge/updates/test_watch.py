@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from updates_bundles import tone, voice, write_bundle
 
 from edge.audio.block import AudioBlock
 from edge.detector import Detector, DetectorSettings
@@ -13,6 +12,8 @@ from edge.inference import open_scorer
 from edge.updates.health import Step, TrialSettings, WindowOutcome
 from edge.updates.store import ReleaseStore
 from edge.updates.watch import FAULTS_IN_A_ROW, ModelWatch, guarded
+from tests.bundles import voice
+from tests.edge.updates.bundles import tone, write_bundle
 
 SETTINGS = TrialSettings(healthy_windows=20, max_starts=3, compared_windows=10)
 GOOD = WindowOutcome(0.01, True, False, False)

@@ -7,13 +7,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from updates_bundles import write_bundle
-
 from convert.repo import SINGLE, KeyRing, ModelRepository, Plan
 from edge.updates.install import Outcome, Request, install, pin_root
 from edge.updates.proof import Proof
 from edge.updates.settings import UpdateSettings
 from edge.updates.store import ReleaseStore
+from tests.edge.updates.bundles import write_bundle
 
 
 def believe(folder: Path, settings: Any, **options: Any) -> Proof:
