@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import BundleError, UpdateError
+from edge.updates.owner import act_as_owner, denied
 from edge.updates.settings import DEFAULT_STORE, UpdateSettings
 from edge.updates.store import ReleaseStore
 
@@ -47,7 +48,29 @@ def main(args: argparse.Namespace, device: Device | UpdateSettings | None = None
     }
     device = replace(device, updates=replace(device.updates, **chosen))
     run: Callable[[argparse.Namespace, Device], int] = args.run_updates
-    return run(args, device)
+    if not args.on_device:
+        return run(args, device)
+    store = device.updates.store
+    _open_what_is_given(args)
+    act_as_owner(store)
+    try:
+        return run(args, device)
+    except PermissionError:
+        raise UpdateError(denied(store)) from None
+    except OSError as error:
+        raise UpdateError(f"{store} cannot be used ({error}).") from error
+
+
+def _open_what_is_given(args: argparse.Namespace) -> None:
+    """Open files as the caller: the models' owner may not read a stick or somebody's home."""
+    args.handle = args.content = None
+    if args.run_updates is _install:
+        from edge.updates.install import STDIN, is_url, open_source
+
+        if args.source != STDIN and not is_url(args.source):
+            args.handle = open_source(args.source)
+    elif args.run_updates is _trust and args.root is not None:
+        args.content = _read(args.root)
 
 
 @dataclass(frozen=True)
@@ -71,9 +94,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, run: Callable[..., int], text: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[..., int], text: str, *, on_device: bool = True
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(run_updates=run)
+        sub.set_defaults(run_updates=run, on_device=on_device)
         sub.add_argument("--json", action="store_true", help="print one JSON object")
         return sub
 
@@ -83,7 +108,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     sub = command("pull", _pull, "ask the configured repository for a new model")
     sub.add_argument("--url", help="the repository (default: as configured)")
     sub.add_argument("--device-id", help="name of this device in staged rollouts")
-    sub = command("push", _push, "install a model on other devices by ssh")
+    sub = command("push", _push, "install a model on other devices by ssh", on_device=False)
     sub.add_argument("bundle", type=Path, help="a .earwitness file, or the folder of a repository")
     sub.add_argument("hosts", nargs="+", metavar="USER@HOST")
     sub.add_argument("--ssh", default="ssh", help="ssh command with options (default: ssh)")
@@ -108,7 +133,7 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     text = "a table of all devices, read from the MQTT broker"
     sub = commands.add_parser("status", help=text, description=text)
-    sub.set_defaults(run_updates=_fleet_status)
+    sub.set_defaults(run_updates=_fleet_status, on_device=False)
     sub.add_argument("--broker", required=True, metavar="HOST[:PORT]")
     sub.add_argument("--prefix", default="earwitness", help="of the topics (default: earwitness)")
     sub.add_argument("--username", help=f"its password is read from {PASSWORD_VARIABLE}")
@@ -143,6 +168,7 @@ def _do_install(
         forgive=forgive,
         variant=device.variant,
         hop_s=device.hop_s,
+        handle=args.handle,
     )
     try:
         outcome = install(request, device.updates)
@@ -253,10 +279,10 @@ def _trust(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.install import pin_root, pinned_root
 
     store = ReleaseStore(device.updates.store)
-    if args.root is None:
+    if args.content is None:
         text = describe_root(pinned_root(store))
     else:
-        text = pin_root(store, _read(args.root), replace=args.replace)
+        text = pin_root(store, args.content, replace=args.replace)
     _print(args, {"ok": True, "root": text}, f"Trusted: {text}.")
     return 0
 

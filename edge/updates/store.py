@@ -28,6 +28,7 @@ from typing import Any
 from edge.bundle import MANIFEST, ModelBundle, read_manifest
 from edge.errors import BundleError, UpdateError
 from edge.updates import durable, trust
+from edge.updates.owner import denied
 
 RELEASES, STAGING = "releases", "staging"
 CURRENT, PREVIOUS = "current", "previous"
@@ -199,9 +200,7 @@ class ReleaseStore:
                 f"Another installation into {self.root} is running; wait until it has finished."
             ) from None
         except PermissionError as error:
-            raise UpdateError(
-                f"{self.root} cannot be written ({error}); run this as the user who owns it."
-            ) from error
+            raise UpdateError(denied(self.root)) from error
 
     def staging(self) -> Path:
         """A new, empty folder on the same file system as the releases."""
