@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ def main(args: argparse.Namespace) -> int:
     if not args.on_device:
         return cli.main(args)
     config = load(default_path(os.environ) or _system_config())
-    device = cli.Device(config.updates, config.model.variant, config.detection.hop_s)
+    updates = replace(config.updates, device_id=config.device_id)
+    device = cli.Device(
+        updates, config.model.variant, config.detection.hop_s, config.detector_settings
+    )
     return cli.main(args, device)
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge.bundle import Manifest
 from edge.errors import BundleError, UpdateError
 from edge.updates.owner import act_as_owner, denied
 from edge.updates.settings import DEFAULT_STORE, UpdateSettings
@@ -81,11 +82,13 @@ class Device:
         updates: where models come from and are kept.
         variant: form of the network that the daemon runs; None = the bundle's default.
         hop_s: time between its windows; None = the bundle's.
+        check_fit: raises ConfigError where the daemon's settings do not fit a model.
     """
 
     updates: UpdateSettings
     variant: str | None = None
     hop_s: float | None = None
+    check_fit: Callable[[Manifest], object] = lambda manifest: None
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -169,6 +172,7 @@ def _do_install(
         variant=device.variant,
         hop_s=device.hop_s,
         handle=args.handle,
+        check_fit=device.check_fit,
     )
     try:
         outcome = install(request, device.updates)
@@ -228,7 +232,7 @@ def _list(args: argparse.Namespace, device: Device) -> int:
 def _use(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.choice import use
 
-    message = use(device.updates, args.version, time.time())
+    message = use(device.updates, args.version, time.time(), device.check_fit)
     _print(args, {"ok": True, "message": message}, message)
     return 0
 

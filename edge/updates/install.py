@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edge.bundle import MANIFEST, ModelBundle
-from edge.errors import BundleError, UpdateError
+from edge.bundle import MANIFEST, Manifest, ModelBundle
+from edge.errors import BundleError, ConfigError, UpdateError
 from edge.identity import device_id
 from edge.updates import archive, durable, trust
 from edge.updates.client import RepositoryClient, describe_root
@@ -59,6 +59,7 @@ class Request:
         forgive: take a model even if it failed on this device before.
         variant, hop_s: what the daemon runs; None = as the bundle says.
         handle: of the folder or file, if it is open already; closed afterwards.
+        check_fit: raises ConfigError where the daemon's settings do not fit a model.
     """
 
     source: str
@@ -67,6 +68,7 @@ class Request:
     variant: str | None = None
     hop_s: float | None = None
     handle: int | None = None
+    check_fit: Callable[[Manifest], object] = lambda manifest: None
 
 
 def install(
@@ -92,7 +94,7 @@ def install(
             reason = _disk_reason(error, store.root)
             _note(store, reason, clock_s())
             raise UpdateError(reason) from error
-        except (UpdateError, BundleError) as error:
+        except (UpdateError, BundleError, ConfigError) as error:
             _note(store, str(error), clock_s())
             raise UpdateError(str(error)) from error
         finally:
@@ -118,7 +120,8 @@ def _install(
             return Outcome(store.current(), False, waits or "Nothing is on offer.")
         staged = store.staging()
         client.download(offer, staged)
-    _check_identity(staged, offer)
+    manifest = _checked_manifest(staged, offer)
+    request.check_fit(manifest)
     try:
         prove_bundle(staged, settings.proof, variant=request.variant, hop_s=request.hop_s)
     except UpdateError as error:
@@ -169,7 +172,7 @@ def _reason_to_wait(
     return None
 
 
-def _check_identity(staged: Path, offer: trust.Offer) -> None:
+def _checked_manifest(staged: Path, offer: trust.Offer) -> Manifest:
     """The files agree among themselves and are the ones that were signed for.
 
     Raises:
@@ -180,7 +183,7 @@ def _check_identity(staged: Path, offer: trust.Offer) -> None:
         raise UpdateError(
             f"The bundle offered as {offer.version} says that it is {release_of(staged)}; refused."
         )
-    ModelBundle.load(staged)
+    return ModelBundle.load(staged).manifest
 
 
 @contextmanager

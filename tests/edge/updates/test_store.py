@@ -162,9 +162,12 @@ def test_starts_are_counted_and_a_stop_in_good_order_is_forgotten(store, bundles
     store.activate(release, 0.0)
     assert [store.count_start(), store.count_start()] == [1, 2]
     store.count_stop()
-    assert store.pending().starts == 1
+    assert store.state().starts == 1
     store.commit(release)
-    assert store.count_start() == 0
+    assert store.state().starts == 0
+    assert [store.count_start(), store.count_start()] == [1, 2]
+    store.settle()
+    assert store.state().starts == 0
 
 
 def assert_whole(world, old: str, new: str) -> str:
