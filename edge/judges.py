@@ -91,6 +91,7 @@ class Models:
         self._choice: Choice | None = None
         self._report = report
         self._faults = 0
+        self._seen: tuple[int, int] | None = None
         if config.model.bundle is None:
             store = ReleaseStore(config.updates.store)
             self._watch = ModelWatch(
@@ -142,6 +143,14 @@ class Models:
     def mute(self) -> bool:
         """Does the model give nothing any more?"""
         return self._faults >= FAULTS_IN_A_ROW
+
+    def news(self) -> bool:
+        """Has anybody recorded something since this was asked last, such as a failed installation?
+
+        Costs one stat.
+        """
+        before, self._seen = self._seen, None if self._watch is None else self._watch.stamp()
+        return self._seen != before
 
     def failed(self, reason: str) -> bool:
         """Judging failed; true if another model is to be taken."""

@@ -187,7 +187,7 @@ class Service:
             self._reload()
         if self._models.changed():
             self._change_model()
-        if self._model_reported:
+        if self._models.news() or self._model_reported:
             self._model_reported = False
             self._note_model()
         if self._watchdog and self._watchdog.due(self._progress(), self._clocks.steady_s()):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from edge.bundle import Manifest
 from edge.errors import BundleError, UpdateError
@@ -56,6 +57,8 @@ def main(args: argparse.Namespace, device: Device | UpdateSettings | None = None
     act_as_owner(store)
     try:
         return run(args, device)
+    except BrokenPipeError:
+        raise  # whoever read the output has seen enough
     except PermissionError:
         raise UpdateError(denied(store)) from None
     except OSError as error:
@@ -301,13 +304,11 @@ def _read(source: str) -> bytes:
 def _fleet_status(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.fleet import Broker, read_fleet, table
 
-    host, _, port = args.broker.partition(":")
-    if port and not port.isdigit():
-        raise UpdateError(f"{args.broker!r} is no broker; give HOST or HOST:PORT.")
+    host, port = _address(args.broker, 8883 if args.tls else 1883)
     statuses = read_fleet(
         Broker(
             host,
-            int(port) if port else (8883 if args.tls else 1883),
+            port,
             args.prefix,
             args.username,
             os.environ.get(PASSWORD_VARIABLE),
@@ -318,3 +319,14 @@ def _fleet_status(args: argparse.Namespace, device: Device) -> int:
     empty = f"No device has reported under {args.prefix}/+/model."
     _print(args, statuses, table(statuses) if statuses else empty)
     return 0
+
+
+def _address(text: str, default_port: int) -> tuple[str, int]:
+    """Host and port of `HOST`, `HOST:PORT` or `[IPV6]:PORT`."""
+    try:
+        parts = urlsplit(f"//{text}")
+        if parts.hostname and parts.netloc == text:
+            return parts.hostname, parts.port or default_port
+    except ValueError:
+        pass  # told below: a port that is no number
+    raise UpdateError(f"{text!r} is no broker; give HOST or HOST:PORT.")

@@ -148,6 +148,14 @@ class ReleaseStore:
                 "is forgotten then)."
             ) from None
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Which state file it is, to notice another; None = there is none."""
+        try:
+            status = self._state_path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
     def pending(self) -> Pending | None:
         """The trial of the current release; None = it is proven, or there is none."""
         pending = self.state().pending

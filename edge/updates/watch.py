@@ -132,6 +132,10 @@ class ModelWatch:
         """Is another model to be taken than the one taken last?"""
         return self._read_link() != self._link or self._taken in self._refused
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Something that changes with the store's state; None where there is none."""
+        return self._store.stamp()
+
     def take(self) -> Choice:
         """The model to run from now on.
 
