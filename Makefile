@@ -24,7 +24,7 @@ TRAIN := $(BIN)/earwitness-train
 # make test-torch TORCH=torch==2.13.0
 TORCH ?= torch
 
-.PHONY: model help run test test-torch test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
+.PHONY: model help run test test-torch test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ test-torch: $(VENV)/test.stamp  ## the PyTorch twin of the network, which needs 
 
 test-slow: $(VENV)/test.stamp  ## the proofs that take minutes to hours
 	$(PYTEST) -m slow -rP --ignore=tests/systemd $(ARGS)
+
+prove-updates: $(VENV)/test.stamp  ## attacks, kills, power cuts, bad models and a fleet (as root)
+	$(PYTEST) -m slow -rP tests/edge/updates $(ARGS)
 
 test-systemd: $(VENV)/test.stamp  ## the service under a real systemd (as root)
 	$(PYTEST) -m slow -rP tests/systemd $(ARGS)

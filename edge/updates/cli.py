@@ -195,8 +195,12 @@ def _push(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.fleet import table
     from edge.updates.push import PushSettings, push
 
+    if not args.timeout_s > 0:
+        raise UpdateError(f"--timeout-s {args.timeout_s:g} leaves the devices no time.")
     how = PushSettings(
-        ssh=shlex.split(args.ssh), remote=shlex.split(args.remote), timeout_s=args.timeout_s
+        ssh=_words("--ssh", args.ssh),
+        remote=_words("--remote", args.remote),
+        timeout_s=args.timeout_s,
     )
     with tempfile.TemporaryDirectory() as folder:
         archive = args.bundle
@@ -319,6 +323,17 @@ def _fleet_status(args: argparse.Namespace, device: Device) -> int:
     empty = f"No device has reported under {args.prefix}/+/model."
     _print(args, statuses, table(statuses) if statuses else empty)
     return 0
+
+
+def _words(option: str, text: str) -> list[str]:
+    """A command as a shell would cut it."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UpdateError(f"{option} {text!r} is no command ({error}).") from None
+    if not words:
+        raise UpdateError(f"{option} is empty; give a command.")
+    return words
 
 
 def _address(text: str, default_port: int) -> tuple[str, int]:

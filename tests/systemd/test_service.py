@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from convert import repo_cli
 from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
 
 PROJECT = Path(__file__).parents[2]
@@ -320,6 +321,33 @@ def test_models_are_asked_for_where_a_repository_is_configured(machine):
     said = machine.run("journalctl -u earwitness-pull.service -o cat")
     assert "Traceback" not in said and "This device trusts no" in said
     assert is_active(machine)
+
+
+def publish(machine, *words):
+    """Change the repository /repo, which lies on the machine as on a stick."""
+    command, *rest = words
+    keys = f"--keys={machine.root}-keys"
+    assert repo_cli.main([command, f"{machine.root}/repo", *rest, keys]) == 0
+
+
+def test_a_model_is_installed_by_root_and_pulled_by_the_timer_and_run_by_the_service(machine):
+    bundle = tiny_bundle(Path(f"{machine.root}-tiny"), "1.0.0")
+    publish(machine, "keygen")
+    publish(machine, "publish", str(bundle))
+    machine.run("echo 'updates: {url: /repo}' >/etc/earwitness/earwitness.yaml")
+    machine.run("systemctl restart earwitness")
+    # The stick is root's alone, as a desktop mounts it; the models become the service's.
+    machine.run("chmod 700 /repo; earwitness model trust /repo/root.json")
+    assert "now current" in machine.run("earwitness model install /repo")
+    assert machine.run("find /var/lib/earwitness/models ! -user earwitness") == ""
+    machine.eventually(lambda: "The model is now tiny 1.0.0" in machine.journal())
+    publish(machine, "publish", str(bundle), "--as-version=1.1.0")
+    machine.run("chmod 755 /repo; systemctl start earwitness-pull.service")
+    machine.eventually(lambda: "The model is now tiny 1.1.0" in machine.journal())
+    assert "on trial" in machine.run("earwitness model status") and is_active(machine)
+    refused = machine.try_run("setpriv --reuid=nobody --clear-groups earwitness model status")
+    assert refused.returncode != 0 and "put sudo before the command" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_an_installation_that_fails_leaves_the_old_one_at_work(machine):
