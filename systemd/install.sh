@@ -100,6 +100,8 @@ sys.exit(load(Path(sys.argv[1])).updates.url is None)
 END
     then
         systemctl enable --quiet --now $PULL
+        "$COMMAND" model trust >/dev/null 2>&1 ||
+            say "no model is pulled before: sudo earwitness model trust root.json"
     else
         say "no model repository is configured; after setting updates.url in $CONFIG:" \
             "systemctl enable --now $PULL"

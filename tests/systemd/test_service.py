@@ -313,7 +313,7 @@ def test_models_are_asked_for_where_a_repository_is_configured(machine):
     assert machine.try_run(enabled).stdout.strip() == "disabled"
     assert "no model repository is configured" in machine.run(install_command())
     machine.run("mkdir /nowhere; echo 'updates: {url: /nowhere}' >>/etc/earwitness/earwitness.yaml")
-    machine.run(install_command())
+    assert "earwitness model trust root.json" in machine.run(install_command())
     assert machine.run(enabled).strip() == "enabled"
     assert machine.run("systemctl is-active earwitness-pull.timer").strip() == "active"
     # What is missing is said in a sentence; the service that hears goes on.
@@ -324,25 +324,25 @@ def test_models_are_asked_for_where_a_repository_is_configured(machine):
 
 
 def publish(machine, *words):
-    """Change the repository /repo, which lies on the machine as on a stick."""
+    """Change the repository that lies on the machine's stick."""
     command, *rest = words
     keys = f"--keys={machine.root}-keys"
-    assert repo_cli.main([command, f"{machine.root}/repo", *rest, keys]) == 0
+    assert repo_cli.main([command, f"{machine.root}/stick/repo", *rest, keys]) == 0
 
 
 def test_a_model_is_installed_by_root_and_pulled_by_the_timer_and_run_by_the_service(machine):
     bundle = tiny_bundle(Path(f"{machine.root}-tiny"), "1.0.0")
     publish(machine, "keygen")
     publish(machine, "publish", str(bundle))
-    machine.run("echo 'updates: {url: /repo}' >/etc/earwitness/earwitness.yaml")
+    machine.run("echo 'updates: {url: /stick/repo}' >/etc/earwitness/earwitness.yaml")
     machine.run("systemctl restart earwitness")
     # The stick is root's alone, as a desktop mounts it; the models become the service's.
-    machine.run("chmod 700 /repo; earwitness model trust /repo/root.json")
-    assert "now current" in machine.run("earwitness model install /repo")
+    machine.run("chmod 700 /stick; earwitness model trust /stick/repo/root.json")
+    assert "now current" in machine.run("earwitness model install /stick/repo")
     assert machine.run("find /var/lib/earwitness/models ! -user earwitness") == ""
     machine.eventually(lambda: "The model is now tiny 1.0.0" in machine.journal())
     publish(machine, "publish", str(bundle), "--as-version=1.1.0")
-    machine.run("chmod 755 /repo; systemctl start earwitness-pull.service")
+    machine.run("chmod 755 /stick; systemctl start earwitness-pull.service")
     machine.eventually(lambda: "The model is now tiny 1.1.0" in machine.journal())
     assert "on trial" in machine.run("earwitness model status") and is_active(machine)
     refused = machine.try_run("setpriv --reuid=nobody --clear-groups earwitness model status")
