@@ -103,7 +103,7 @@ prove-arm: $(VENV)/test.stamp  ## install and score on emulated 64- and 32-bit A
 	$(BIN)/python -m perf.arm --prove $(ARGS)
 
 install:  ## install as a systemd service (as root); leaves an edited configuration alone
-	systemd/install.sh install
+	systemd/install.sh install $(ROOT)
 
 uninstall:  ## take the service away (as root)
 	systemd/install.sh uninstall

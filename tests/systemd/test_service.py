@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -127,6 +128,8 @@ class Machine:
             time.sleep(0.2)
 
     def shut_down(self):
+        if self._leader:
+            os.kill(self._leader, signal.SIGKILL)  # its systemd, and all in its namespace with it
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -330,12 +333,15 @@ def publish(machine, *words):
     assert repo_cli.main([command, f"{machine.root}/stick/repo", *rest, keys]) == 0
 
 
-def test_a_model_is_installed_by_root_and_pulled_by_the_timer_and_run_by_the_service(machine):
+def test_models_installed_by_root_and_pulled_by_the_timer_run_without_losing_audio(machine):
     bundle = tiny_bundle(Path(f"{machine.root}-tiny"), "1.0.0")
     publish(machine, "keygen")
     publish(machine, "publish", str(bundle))
     machine.run("echo 'updates: {url: /stick/repo}' >/etc/earwitness/earwitness.yaml")
     machine.run("systemctl restart earwitness")
+    # Other programs keep every core busy while models are proven and changed.
+    busy = f"for i in $(seq {os.cpu_count()}); do (while :; do :; done) & done; wait"
+    machine.run(f"systemd-run --unit=test-busy sh -c '{busy}'")
     # The stick is root's alone, as a desktop mounts it; the models become the service's.
     machine.run("chmod 700 /stick; earwitness model trust /stick/repo/root.json")
     assert "now current" in machine.run("earwitness model install /stick/repo")
@@ -344,6 +350,9 @@ def test_a_model_is_installed_by_root_and_pulled_by_the_timer_and_run_by_the_ser
     publish(machine, "publish", str(bundle), "--as-version=1.1.0")
     machine.run("chmod 755 /stick; systemctl start earwitness-pull.service")
     machine.eventually(lambda: "The model is now tiny 1.1.0" in machine.journal())
+    machine.run("systemctl stop test-busy")
+    assert machine.metric("earwitness_windows_total") >= 5
+    assert machine.metric("earwitness_lost_audio_seconds_total") == 0
     assert "on trial" in machine.run("earwitness model status") and is_active(machine)
     refused = machine.try_run("setpriv --reuid=nobody --clear-groups earwitness model status")
     assert refused.returncode != 0 and "put sudo before the command" in refused.stderr
