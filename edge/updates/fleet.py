@@ -17,6 +17,7 @@ from typing import Any
 from edge.errors import UpdateError
 
 TOPIC, AVAILABILITY = "model", "availability"
+CELL_CHARACTERS = 200  # a whole sentence that says what to do
 COLUMNS = ("device", "online", "version", "health", "previous", "held", "error")
 
 
@@ -133,4 +134,4 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     # What a device says reaches a terminal: no control characters, no endless lines.
     text = "-" if value is None else str(value)
-    return "".join(c if c.isprintable() else "?" for c in text)[:120]
+    return "".join(c if c.isprintable() else "?" for c in text)[:CELL_CHARACTERS]
