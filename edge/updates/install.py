@@ -89,7 +89,9 @@ def install(
     store = ReleaseStore(settings.store)
     with store.installing():
         try:
-            return _install(store, request, settings, clock_s, prove_bundle, stdin)
+            outcome = _install(store, request, settings, clock_s, prove_bundle, stdin)
+            store.forget_error()
+            return outcome
         except OSError as error:
             reason = _disk_reason(error, store.root)
             _note(store, reason, clock_s())

@@ -341,6 +341,12 @@ class ReleaseStore:
             quarantine = {**state.quarantine, bad: failure} if bad else state.quarantine
             self._write(replace(state, last_error=failure, quarantine=quarantine))
 
+    def forget_error(self) -> None:
+        """What went wrong on the way has passed; what a model in quarantine did has not."""
+        with self._changing() as state:
+            if state.last_error and state.last_error not in state.quarantine.values():
+                self._write(replace(state, last_error=None))
+
     def prune(self, keep: int) -> None:
         """Remove the oldest releases beyond `keep`, never the current or the previous one."""
         needed = {self.current(), self.previous()}
