@@ -25,7 +25,7 @@ TRAIN := $(BIN)/earwitness-train
 # make test-torch TORCH=torch==2.13.0
 TORCH ?= torch
 
-.PHONY: model help run test test-torch test-slow test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
+.PHONY: model help run test test-torch test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ test-torch: $(VENV)/test.stamp  ## the PyTorch twin of the network, which needs 
 
 test-slow: $(VENV)/test.stamp  ## the proofs that take minutes to hours
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile=thorough -rP --ignore=tests/systemd $(ARGS)
+
+prove-updates: $(VENV)/test.stamp  ## attacks, kills, power cuts, bad models and a fleet (as root)
+	$(PYTEST) -m slow -rP tests/edge/updates $(ARGS)
 
 test-systemd: $(VENV)/test.stamp  ## the service under a real systemd (as root)
 	$(PYTEST) -m slow -rP tests/systemd $(ARGS)
@@ -108,7 +111,7 @@ prove-arm: $(VENV)/test.stamp  ## install and score on emulated 64- and 32-bit A
 	$(BIN)/python -m perf.arm --prove $(ARGS)
 
 install:  ## install as a systemd service (as root); leaves an edited configuration alone
-	systemd/install.sh install
+	systemd/install.sh install $(ROOT)
 
 uninstall:  ## take the service away (as root)
 	systemd/install.sh uninstall

@@ -80,6 +80,10 @@ class Plan:
     keys: dict[str, KeyPlan]
     days: dict[str, int]
 
+    def __post_init__(self) -> None:
+        if min(self.days.values()) < 1:
+            raise UpdateError("Metadata must be valid for at least 1 day.")
+
 
 FLEET = Plan(
     {"root": KeyPlan(3, 2), "targets": KeyPlan(2, 1), ONLINE: KeyPlan(1, 1)},
@@ -219,6 +223,9 @@ class ModelRepository:
             BundleError: the bundle cannot be used.
             UpdateError: its version is not above all published ones, or keys are missing.
         """
+        _check_percent(rollout_percent)
+        if keep < 1:
+            raise UpdateError(f"Keeping {keep} versions withdraws the new one; give 1 or more.")
         manifest = ModelBundle.load(bundle).manifest
         manifest_bytes = (bundle / MANIFEST).read_bytes()
         if as_version is not None:
@@ -227,6 +234,8 @@ class ModelRepository:
             _check_manifest(manifest_bytes)
         targets = self._load(Targets)
         self._check_newest(manifest.version, targets)
+        for role in (Targets, Snapshot, Timestamp):
+            self._need(self._load(Root).signed, role.type)
         contents = {name: (bundle / name).read_bytes() for name in manifest.files}
         contents[MANIFEST] = manifest_bytes
         prefix = f"{manifest.name}/{manifest.version}/"
@@ -246,11 +255,15 @@ class ModelRepository:
         Raises:
             UpdateError: it is not on offer.
         """
+        _check_percent(rollout_percent)
         targets = self._load(Targets)
         offer = next((o for o in self.offers() if o.version == version), None)
         if offer is None:
             known = ", ".join(o.version for o in self.offers()) or "none"
-            raise UpdateError(f"{version} is not on offer in {self.folder}; on offer: {known}.")
+            raise UpdateError(
+                f"{version} is neither the folder of a bundle nor a version on offer in "
+                f"{self.folder} (on offer: {known})."
+            )
         _set_rollout(targets.signed.targets[offer.manifest_path], rollout_percent, offer.salt)
         self._sign_again(targets)
 
@@ -338,20 +351,20 @@ class ModelRepository:
 
     def _load(self, kind: Any) -> Metadata[Any]:
         """The newest metadata of a role."""
+        if not self._metadata_folder.is_dir():
+            raise UpdateError(
+                f"{self.folder} holds no repository; create one with: earwitness-convert repo "
+                f"keygen {self.folder}"
+            )
         name = f"{kind.type}.json"
+        versions = [path.name.split(".")[0] for path in self._metadata_folder.glob(f"*.{name}")]
+        newest = max((int(version) for version in versions if version.isdecimal()), default=0)
+        path = self._metadata_folder / (name if kind is Timestamp else f"{newest}.{name}")
         try:
-            if kind is Timestamp:
-                path = self._metadata_folder / name
-            else:
-                path = max(
-                    self._metadata_folder.glob(f"*.{name}"),
-                    key=lambda path: int(path.name.split(".")[0]),
-                )
             return Metadata[kind].from_file(str(path))
         except (OSError, ValueError, RepositoryError) as error:
             raise UpdateError(
-                f"{self.folder} holds no usable repository ({name}: {error}); create one with "
-                "earwitness-convert repo keygen."
+                f"{path} cannot be read ({error}); restore the repository from a copy."
             ) from None
 
     def _check_newest(self, version: str, targets: Metadata[Targets]) -> None:
@@ -483,9 +496,12 @@ def _highest(targets: Targets) -> str:
     return str(targets.unrecognized_fields.get(HIGHEST_FIELD, "0.0.0"))
 
 
-def _set_rollout(target: TargetFile, percent: int, salt: str) -> None:
+def _check_percent(percent: int) -> None:
     if not 0 <= percent <= 100:
         raise UpdateError(f"A rollout of {percent} % is impossible; give 0 (a pause) to 100.")
+
+
+def _set_rollout(target: TargetFile, percent: int, salt: str) -> None:
     target.unrecognized_fields["custom"] = {
         trust.CUSTOM_FIELD: {"rollout_percent": percent, "salt": salt}
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.bundle import ModelBundle
 from edge.errors import EdgeError, UpdateError
 
 PASSWORD_VARIABLE = "EARWITNESS_KEY_PASSWORD"
@@ -23,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(args)
     except EdgeError as error:
         print(f"earwitness-convert: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"earwitness-convert: {error.filename}: {error.strerror}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("earwitness-convert: interrupted", file=sys.stderr)
@@ -56,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(f"--{role}-days", type=int, default=days, metavar="DAYS")
     sub = command("publish", _publish, "offer a bundle, or change the rollout of a version")
     sub.add_argument("bundle", help="folder of a bundle, or a version that is on offer already")
-    sub.add_argument("--rollout", type=int, default=100, metavar="PERCENT", help="0 = pause")
+    sub.add_argument(
+        "--rollout", type=int, metavar="PERCENT", help="of the devices (a bundle: 100); 0 = pause"
+    )
     sub.add_argument("--as-version", metavar="VERSION", help="publish it under this version")
     sub.add_argument("--keep", type=int, default=5, help="versions that stay on offer")
     sub.add_argument("--no-proof", action="store_true", help="do not try it on this machine first")
@@ -130,18 +136,25 @@ def _key_folder(args: argparse.Namespace) -> Path:
 def _publish(args: argparse.Namespace) -> int:
     repository = _open(args)
     bundle = Path(args.bundle)
+    rollout = 100 if args.rollout is None else args.rollout
     if not bundle.is_dir():
-        repository.set_rollout(args.bundle, args.rollout)
-        print(f"{args.bundle} is on offer to {args.rollout} % of the devices.")
+        if args.rollout is None:
+            raise UpdateError(
+                f"{bundle} is not the folder of a bundle; to change how many devices may take a "
+                "version that is on offer, give --rollout PERCENT."
+            )
+        repository.set_rollout(args.bundle, rollout)
+        print(f"{args.bundle} is on offer to {rollout} % of the devices.")
         return 0
+    ModelBundle.load(bundle)
     if not args.no_proof:
         from edge.updates.proof import ProofSettings, prove
 
         prove(bundle, ProofSettings())
     version = repository.publish(
-        bundle, rollout_percent=args.rollout, as_version=args.as_version, keep=args.keep
+        bundle, rollout_percent=rollout, as_version=args.as_version, keep=args.keep
     )
-    print(f"{version} is on offer to {args.rollout} % of the devices.")
+    print(f"{version} is on offer to {rollout} % of the devices.")
     return 0
 
 

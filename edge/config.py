@@ -24,6 +24,7 @@ from edge.clips import ClipSettings
 from edge.decision import DecisionRule, DecisionSettings
 from edge.detector import DetectorSettings
 from edge.errors import ConfigError
+from edge.identity import device_id
 from edge.speech import SpeechSettings
 from edge.updates.settings import UpdateSettings
 
@@ -183,6 +184,11 @@ class Config:
         if sum(source.kind == "stdin" for source in self.sources) > 1:
             found.append("only one source can read standard input")
         return found
+
+    @property
+    def device_id(self) -> str:
+        """This device's one name: in topics, in staged rollouts and in the fleet's table."""
+        return device_id(self.updates.device_id or self.alerts.mqtt.device_id)
 
     def detector_settings(self, manifest: Manifest) -> DetectorSettings:
         """Everything that shapes the results, for a bundle's network.

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge.audio.block import SAMPLE_RATE_HZ
-from edge.bundle import DEFAULT_BUNDLE, ModelBundle
+from edge.bundle import DEFAULT_BUNDLE, ModelBundle, read_manifest
 from edge.config import Config
 from edge.ear import Judge
-from edge.errors import BundleError, EdgeError
+from edge.errors import BundleError, ConfigError, EdgeError
 from edge.features import log_mel
 from edge.inference import open_scorer
 from edge.updates.choice import status
 from edge.updates.health import WindowOutcome
 from edge.updates.store import CURRENT, ReleaseStore
-from edge.updates.watch import Choice, ModelWatch
+from edge.updates.watch import FAULTS_IN_A_ROW, Choice, ModelWatch, faults_after
+
+MUTE = "The model gives no finite score, and there is no other to go back to."
 
 
 def bundle_path(config: Config) -> Path:
@@ -87,6 +89,9 @@ class Models:
     def __init__(self, config: Config, report: Callable[[str], None]) -> None:
         self._watch: ModelWatch | None = None
         self._choice: Choice | None = None
+        self._report = report
+        self._faults = 0
+        self._seen: tuple[int, int] | None = None
         if config.model.bundle is None:
             store = ReleaseStore(config.updates.store)
             self._watch = ModelWatch(
@@ -107,12 +112,15 @@ class Models:
         if self._watch is None:
             bundle = ModelBundle.load(bundle_path(config), config.model.variant)
             return _bench(config, Choice(bundle, None))
+        self._faults = 0
         while True:
             self._choice = self._watch.take()
             try:
                 return _bench(config, self._choice)
-            except BundleError as error:
-                if not self._watch.failed(str(error)):
+            except (BundleError, ConfigError) as error:
+                # Settings that fit no model are not the fault of a proven one.
+                at_fault = isinstance(error, BundleError) or self._choice.on_trial
+                if not (at_fault and self._watch.failed(str(error))):
                     raise
 
     def again(self, config: Config) -> Bench:
@@ -125,8 +133,24 @@ class Models:
 
     def note(self, outcome: WindowOutcome) -> None:
         """Report a window: of a model on trial, or of one that may have gone mute since."""
+        before, self._faults = self.mute, faults_after(self._faults, outcome)
         if self._watch is not None:
             self._watch.window(outcome)
+        if self.mute != before and not self.changed():
+            self._report(MUTE if self.mute else "The model gives scores again.")
+
+    @property
+    def mute(self) -> bool:
+        """Does the model give nothing any more?"""
+        return self._faults >= FAULTS_IN_A_ROW
+
+    def news(self) -> bool:
+        """Has anybody recorded something since this was asked last, such as a failed installation?
+
+        Costs one stat.
+        """
+        before, self._seen = self._seen, None if self._watch is None else self._watch.stamp()
+        return self._seen != before
 
     def failed(self, reason: str) -> bool:
         """Judging failed; true if another model is to be taken."""
@@ -134,12 +158,17 @@ class Models:
 
     def status(self, config: Config) -> dict[str, Any]:
         """What is to be told of the models on this device (see `edge.updates.choice.status`)."""
-        if self._watch is None:
-            return {"health": "configured", "bundle": str(config.model.bundle)}
         try:
-            return status(config.updates)
+            told = self._status(config)
         except (EdgeError, OSError) as error:
-            return {"error": str(error)}
+            told = {"error": str(error)}
+        return {**told, "health": "mute", "error": MUTE} if self.mute else told
+
+    def _status(self, config: Config) -> dict[str, Any]:
+        if self._watch is not None:
+            return status(replace(config.updates, device_id=config.device_id))
+        version = read_manifest(bundle_path(config)).version
+        return {"device": config.device_id, "version": version, "health": "configured"}
 
     def stop(self) -> None:
         """The daemon stops in good order."""

@@ -80,7 +80,7 @@ class Metrics:
         )
         self._model = self._gauge(
             "model_info",
-            "1 for the model in use; health: proven, on trial, built-in or configured.",
+            "1 for the model in use; health: proven, on trial, built-in, configured or mute.",
             "model",
             "health",
         )

@@ -20,7 +20,6 @@ from edge.audio.block import SAMPLE_RATE_HZ
 from edge.clips import ClipRecorder
 from edge.config import AlertsSettings, Config
 from edge.errors import ConfigError
-from edge.identity import device_id
 from edge.log import LogSink, same_place
 from edge.report import event_record, text_line
 from edge.terminal import style_of
@@ -66,7 +65,7 @@ class Outputs:
     def __init__(self, config: Config, context: Context) -> None:
         self._sources = tuple(source.name for source in config.sources)
         self._context = context
-        self._device_id = device_id(config.updates.device_id)
+        self._device_id = config.device_id
         self._opened: list[AlertSink] = []
         self.spool: Spool | None = None
         self.spooled: list[str] = []

@@ -99,11 +99,12 @@ class Service:
             EdgeError: the start failed, or a source did.
         """
         start_logging(self._config.logging.level, sys.stderr, self._environment)
+        self._models = Models(self._config, self._report_model)
         try:
-            self._models = Models(self._config, self._report_model)
             self._bench = self._models.take(self._config)
             self._outputs = Outputs(self._config, self._context)
         except BaseException:
+            self._models.stop()  # settings that are wrong are no crash of the model
             self._daemon.audio.close()
             raise
         try:
@@ -149,7 +150,7 @@ class Service:
             self._clocks,
             new_id=lambda: uuid.uuid4().hex,
             on_stage=self._stages,
-            on_outcome=self._models.note,
+            on_outcome=lambda outcome: self._models.note(outcome),  # of whoever follows models then
             rival=self._bench.rival,
             earlier_windows=earlier_windows,
         )
@@ -186,7 +187,7 @@ class Service:
             self._reload()
         if self._models.changed():
             self._change_model()
-        if self._model_reported:
+        if self._models.news() or self._model_reported:
             self._model_reported = False
             self._note_model()
         if self._watchdog and self._watchdog.due(self._progress(), self._clocks.steady_s()):
@@ -251,7 +252,7 @@ class Service:
         config = self._config
         start_logging(config.logging.level, sys.stderr, self._environment)
         sections = ("alerts", "metrics", "clips", "sources")
-        renamed = config.updates.device_id != before.updates.device_id
+        renamed = config.device_id != before.device_id
         if renamed or any(getattr(config, name) != getattr(before, name) for name in sections):
             self._replace_outputs(before)
         if config.sources != before.sources:
@@ -324,4 +325,5 @@ class Service:
         from edge.metrics import Health
 
         lost = [n for n, s in self._sources.items() if getattr(s, "state", "running") != "running"]
-        return Health(not lost, {"model": self._bench.judge.model, "lost_sources": lost})
+        facts = {"model": self._bench.judge.model, "mute": self._models.mute, "lost_sources": lost}
+        return Health(not lost and not self._models.mute, facts)

@@ -2,6 +2,7 @@
 # Installs Earwitness as a systemd service, or takes it away. Run as root, from a checkout:
 #
 #     systemd/install.sh install            also updates; what you have edited is left alone
+#     systemd/install.sh install ROOT.JSON  and trusts the models of the repository that it is from
 #     systemd/install.sh uninstall          keeps the configuration, models and waiting alerts
 #     systemd/install.sh uninstall --purge  keeps nothing
 #
@@ -84,6 +85,11 @@ remove_old_venvs() {
     done
 }
 
+# Whose models this device may take; the file is the root.json of their repository.
+trust_root() {
+    [ -z "$1" ] || "$COMMAND" model trust "$1" || say "what was trusted before stays so."
+}
+
 install_units() {
     for unit in earwitness.service earwitness-pull.service $PULL; do
         install -D -m 0644 "$HERE/$unit" "$UNITS/$unit"
@@ -100,6 +106,8 @@ sys.exit(load(Path(sys.argv[1])).updates.url is None)
 END
     then
         systemctl enable --quiet --now $PULL
+        "$COMMAND" model trust >/dev/null 2>&1 ||
+            say "no model is taken before: sudo earwitness model trust root.json"
     else
         say "no model repository is configured; after setting updates.url in $CONFIG:" \
             "systemctl enable --now $PULL"
@@ -128,6 +136,7 @@ do_install() {
     build_venv
     install_config
     activate_venv
+    trust_root "$1"
     install_units
     start
     remove_old_venvs
@@ -157,7 +166,7 @@ do_uninstall() {
 }
 
 case "${1-}" in
-install) check "$@"; do_install ;;
+install) check "$@"; do_install "${2-}" ;;
 uninstall) check "$@"; do_uninstall "${2-}" ;;
-*) fail "usage: $0 install | uninstall [--purge]" ;;
+*) fail "usage: $0 install [ROOT.JSON] | uninstall [--purge]" ;;
 esac

@@ -61,8 +61,10 @@ class MqttSettings:
     )
     device_id: str = field(
         default="",
-        metadata={"doc": "unique name of this device in topics; empty: updates.device_id, which is "
-            "derived from /etc/machine-id unless it is set"},
+        metadata={
+            "doc": "unique name of this device in topics; empty: updates.device_id, or derived "
+            "from /etc/machine-id"
+        },
     )
     device_name: str = field(
         default="", metadata={"doc": "what Home Assistant calls this device; empty: the host name"}

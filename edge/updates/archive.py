@@ -116,7 +116,12 @@ class _Limited:
         self._left = limit_bytes
 
     def read(self, size: int) -> bytes:
-        content = self._source.read(min(size, self._left))
+        try:
+            content = self._source.read(min(size, self._left))
+        except OSError as error:  # a stick that was pulled out; not the disk that is written to
+            raise UpdateError(
+                f"The archive cannot be read to its end ({error.strerror})."
+            ) from None
         self._left -= len(content)
         return content
 

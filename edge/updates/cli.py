@@ -13,8 +13,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from edge.bundle import Manifest
 from edge.errors import BundleError, UpdateError
+from edge.updates.owner import act_as_owner, denied
 from edge.updates.settings import DEFAULT_STORE, UpdateSettings
 from edge.updates.store import ReleaseStore
 
@@ -47,7 +50,31 @@ def main(args: argparse.Namespace, device: Device | UpdateSettings | None = None
     }
     device = replace(device, updates=replace(device.updates, **chosen))
     run: Callable[[argparse.Namespace, Device], int] = args.run_updates
-    return run(args, device)
+    if not args.on_device:
+        return run(args, device)
+    store = device.updates.store
+    _open_what_is_given(args)
+    act_as_owner(store)
+    try:
+        return run(args, device)
+    except BrokenPipeError:
+        raise  # whoever read the output has seen enough
+    except PermissionError:
+        raise UpdateError(denied(store)) from None
+    except OSError as error:
+        raise UpdateError(f"{store} cannot be used ({error}).") from error
+
+
+def _open_what_is_given(args: argparse.Namespace) -> None:
+    """Open files as the caller: the models' owner may not read a stick or somebody's home."""
+    args.handle = args.content = None
+    if args.run_updates is _install:
+        from edge.updates.install import STDIN, is_url, open_source
+
+        if args.source != STDIN and not is_url(args.source):
+            args.handle = open_source(args.source)
+    elif args.run_updates is _trust and args.root is not None:
+        args.content = _read(args.root)
 
 
 @dataclass(frozen=True)
@@ -58,11 +85,13 @@ class Device:
         updates: where models come from and are kept.
         variant: form of the network that the daemon runs; None = the bundle's default.
         hop_s: time between its windows; None = the bundle's.
+        check_fit: raises ConfigError where the daemon's settings do not fit a model.
     """
 
     updates: UpdateSettings
     variant: str | None = None
     hop_s: float | None = None
+    check_fit: Callable[[Manifest], object] = lambda manifest: None
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -71,9 +100,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, run: Callable[..., int], text: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[..., int], text: str, *, on_device: bool = True
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(run_updates=run)
+        sub.set_defaults(run_updates=run, on_device=on_device)
         sub.add_argument("--json", action="store_true", help="print one JSON object")
         return sub
 
@@ -83,7 +114,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     sub = command("pull", _pull, "ask the configured repository for a new model")
     sub.add_argument("--url", help="the repository (default: as configured)")
     sub.add_argument("--device-id", help="name of this device in staged rollouts")
-    sub = command("push", _push, "install a model on other devices by ssh")
+    sub = command("push", _push, "install a model on other devices by ssh", on_device=False)
     sub.add_argument("bundle", type=Path, help="a .earwitness file, or the folder of a repository")
     sub.add_argument("hosts", nargs="+", metavar="USER@HOST")
     sub.add_argument("--ssh", default="ssh", help="ssh command with options (default: ssh)")
@@ -108,7 +139,7 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     text = "a table of all devices, read from the MQTT broker"
     sub = commands.add_parser("status", help=text, description=text)
-    sub.set_defaults(run_updates=_fleet_status)
+    sub.set_defaults(run_updates=_fleet_status, on_device=False)
     sub.add_argument("--broker", required=True, metavar="HOST[:PORT]")
     sub.add_argument("--prefix", default="earwitness", help="of the topics (default: earwitness)")
     sub.add_argument("--username", help=f"its password is read from {PASSWORD_VARIABLE}")
@@ -143,6 +174,8 @@ def _do_install(
         forgive=forgive,
         variant=device.variant,
         hop_s=device.hop_s,
+        handle=args.handle,
+        check_fit=device.check_fit,
     )
     try:
         outcome = install(request, device.updates)
@@ -162,8 +195,12 @@ def _push(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.fleet import table
     from edge.updates.push import PushSettings, push
 
+    if not args.timeout_s > 0:
+        raise UpdateError(f"--timeout-s {args.timeout_s:g} leaves the devices no time.")
     how = PushSettings(
-        ssh=shlex.split(args.ssh), remote=shlex.split(args.remote), timeout_s=args.timeout_s
+        ssh=_words("--ssh", args.ssh),
+        remote=_words("--remote", args.remote),
+        timeout_s=args.timeout_s,
     )
     with tempfile.TemporaryDirectory() as folder:
         archive = args.bundle
@@ -202,7 +239,7 @@ def _list(args: argparse.Namespace, device: Device) -> int:
 def _use(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.choice import use
 
-    message = use(device.updates, args.version, time.time())
+    message = use(device.updates, args.version, time.time(), device.check_fit)
     _print(args, {"ok": True, "message": message}, message)
     return 0
 
@@ -253,10 +290,10 @@ def _trust(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.install import pin_root, pinned_root
 
     store = ReleaseStore(device.updates.store)
-    if args.root is None:
+    if args.content is None:
         text = describe_root(pinned_root(store))
     else:
-        text = pin_root(store, _read(args.root), replace=args.replace)
+        text = pin_root(store, args.content, replace=args.replace)
     _print(args, {"ok": True, "root": text}, f"Trusted: {text}.")
     return 0
 
@@ -271,13 +308,11 @@ def _read(source: str) -> bytes:
 def _fleet_status(args: argparse.Namespace, device: Device) -> int:
     from edge.updates.fleet import Broker, read_fleet, table
 
-    host, _, port = args.broker.partition(":")
-    if port and not port.isdigit():
-        raise UpdateError(f"{args.broker!r} is no broker; give HOST or HOST:PORT.")
+    host, port = _address(args.broker, 8883 if args.tls else 1883)
     statuses = read_fleet(
         Broker(
             host,
-            int(port) if port else (8883 if args.tls else 1883),
+            port,
             args.prefix,
             args.username,
             os.environ.get(PASSWORD_VARIABLE),
@@ -288,3 +323,25 @@ def _fleet_status(args: argparse.Namespace, device: Device) -> int:
     empty = f"No device has reported under {args.prefix}/+/model."
     _print(args, statuses, table(statuses) if statuses else empty)
     return 0
+
+
+def _words(option: str, text: str) -> list[str]:
+    """A command as a shell would cut it."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UpdateError(f"{option} {text!r} is no command ({error}).") from None
+    if not words:
+        raise UpdateError(f"{option} is empty; give a command.")
+    return words
+
+
+def _address(text: str, default_port: int) -> tuple[str, int]:
+    """Host and port of `HOST`, `HOST:PORT` or `[IPV6]:PORT`."""
+    try:
+        parts = urlsplit(f"//{text}")
+        if parts.hostname and parts.netloc == text:
+            return parts.hostname, parts.port or default_port
+    except ValueError:
+        pass  # told below: a port that is no number
+    raise UpdateError(f"{text!r} is no broker; give HOST or HOST:PORT.")

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from edge.bundle import MAX_FILE_BYTES
 from edge.errors import UpdateError
@@ -191,11 +190,6 @@ class RepositoryClient:
             raise UpdateError(
                 f"{where} is refused: {error}; it is damaged or has been tampered with."
             ) from error
-
-
-def folder_url(folder: Path) -> str:
-    """A folder as `file://` URL."""
-    return "file://" + quote(str(folder.resolve()))
 
 
 def read_floor(path: Path) -> trust.Floor:

@@ -1,7 +1,8 @@
 """The fleet's table: what each device last said of its models, read from the MQTT broker.
 
-Each daemon publishes `edge.updates.install.status` as retained JSON under
-`PREFIX/DEVICE/model`; a broker is all that is needed to see them together.
+Each daemon publishes `edge.updates.choice.status` as retained JSON under `PREFIX/DEVICE/model`, and
+under `PREFIX/DEVICE/availability` whether it runs; a broker is all that is needed to see them
+together.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 
 from edge.errors import UpdateError
 
-TOPIC = "model"
-COLUMNS = ("device", "version", "health", "previous", "held", "error")
+TOPIC, AVAILABILITY = "model", "availability"
+CELL_CHARACTERS = 200  # a whole sentence that says what to do
+COLUMNS = ("device", "online", "version", "health", "previous", "held", "error")
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,14 @@ def read_fleet(broker: Broker) -> list[dict[str, Any]]:
         raise UpdateError(
             "The fleet's table needs paho-mqtt; run: pip install 'earwitness[mqtt]'."
         ) from None
+    where = f"The broker {broker.host}:{broker.port}"
     payloads: dict[str, bytes | bytearray] = {}
-    refusals: list[str] = []
+    answers: list[Any] = []
 
     def connected(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if reason.is_failure:
-            refusals.append(str(reason))
-        else:
-            client.subscribe(topic_of(broker.prefix, "+"), qos=1)
+        answers.append(reason)
+        topics = [f"{broker.prefix}/+/{name}" for name in (TOPIC, AVAILABILITY)]
+        client.subscribe([(topic, 1) for topic in topics])
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = connected
@@ -76,20 +78,20 @@ def read_fleet(broker: Broker) -> list[dict[str, Any]]:
         client.tls_set_context(ssl.create_default_context())
     try:
         client.connect(broker.host, broker.port)
-        _listen(client, broker.wait_s, refusals)
+        _listen(client, broker.wait_s, answers)
         client.disconnect()
     except OSError as error:
-        raise UpdateError(
-            f"The broker {broker.host}:{broker.port} cannot be reached ({error})."
-        ) from error
-    if refusals:
-        raise UpdateError(f"The broker {broker.host}:{broker.port} refuses: {refusals[0]}.")
+        raise UpdateError(f"{where} cannot be reached ({error}).") from error
+    if not answers:
+        raise UpdateError(f"{where} does not answer within {broker.wait_s:g} s; is it a broker?")
+    if answers[0].is_failure:
+        raise UpdateError(f"{where} refuses: {answers[0]}.")
     return statuses_of(payloads)
 
 
-def _listen(client: Any, wait_s: float, refusals: Sequence[str]) -> None:
+def _listen(client: Any, wait_s: float, answers: Sequence[Any]) -> None:
     ends_s = time.monotonic() + wait_s
-    while time.monotonic() < ends_s and not refusals:
+    while time.monotonic() < ends_s and not any(answer.is_failure for answer in answers):
         client.loop(timeout=0.1)
 
 
@@ -97,14 +99,23 @@ def statuses_of(payloads: Mapping[str, bytes | bytearray]) -> list[dict[str, Any
     """Messages as statuses; one that is no status shows as an error of its device."""
     statuses = []
     for topic, payload in sorted(payloads.items()):
-        device = topic.split("/")[-2] if topic.count("/") >= 1 else topic
+        device, _, name = topic.rpartition("/")
+        if name != TOPIC:
+            continue
+        online = payloads.get(f"{device}/{AVAILABILITY}")
         try:
             status = json.loads(payload)
             if not isinstance(status, dict):
                 raise ValueError("not an object")
         except ValueError as error:
             status = {"error": f"unreadable status ({error})"}
-        statuses.append({**status, "device": status.get("device", device)})
+        statuses.append(
+            {
+                **status,
+                "device": status.get("device", device.split("/")[-1]),
+                "online": None if online is None else online == b"online",
+            }
+        )
     return statuses
 
 
@@ -123,4 +134,4 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     # What a device says reaches a terminal: no control characters, no endless lines.
     text = "-" if value is None else str(value)
-    return "".join(c if c.isprintable() else "?" for c in text)[:120]
+    return "".join(c if c.isprintable() else "?" for c in text)[:CELL_CHARACTERS]

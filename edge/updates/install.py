@@ -8,20 +8,22 @@ pulled.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edge.bundle import MANIFEST, ModelBundle
-from edge.errors import BundleError, UpdateError
+from edge.bundle import MANIFEST, Manifest, ModelBundle
+from edge.errors import BundleError, ConfigError, UpdateError
 from edge.identity import device_id
 from edge.updates import archive, durable, trust
-from edge.updates.client import RepositoryClient, describe_root, folder_url
+from edge.updates.client import RepositoryClient, describe_root
 from edge.updates.proof import prove
 from edge.updates.settings import UpdateSettings
 from edge.updates.store import ReleaseStore, release_of
@@ -56,6 +58,8 @@ class Request:
             an older model is an error instead of nothing to do.
         forgive: take a model even if it failed on this device before.
         variant, hop_s: what the daemon runs; None = as the bundle says.
+        handle: of the folder or file, if it is open already; closed afterwards.
+        check_fit: raises ConfigError where the daemon's settings do not fit a model.
     """
 
     source: str
@@ -63,6 +67,8 @@ class Request:
     forgive: bool = False
     variant: str | None = None
     hop_s: float | None = None
+    handle: int | None = None
+    check_fit: Callable[[Manifest], object] = lambda manifest: None
 
 
 def install(
@@ -83,12 +89,14 @@ def install(
     store = ReleaseStore(settings.store)
     with store.installing():
         try:
-            return _install(store, request, settings, clock_s, prove_bundle, stdin)
+            outcome = _install(store, request, settings, clock_s, prove_bundle, stdin)
+            store.forget_error()
+            return outcome
         except OSError as error:
             reason = _disk_reason(error, store.root)
             _note(store, reason, clock_s())
             raise UpdateError(reason) from error
-        except (UpdateError, BundleError) as error:
+        except (UpdateError, BundleError, ConfigError) as error:
             _note(store, str(error), clock_s())
             raise UpdateError(str(error)) from error
         finally:
@@ -114,7 +122,8 @@ def _install(
             return Outcome(store.current(), False, waits or "Nothing is on offer.")
         staged = store.staging()
         client.download(offer, staged)
-    _check_identity(staged, offer)
+    manifest = _checked_manifest(staged, offer)
+    request.check_fit(manifest)
     try:
         prove_bundle(staged, settings.proof, variant=request.variant, hop_s=request.hop_s)
     except UpdateError as error:
@@ -165,7 +174,7 @@ def _reason_to_wait(
     return None
 
 
-def _check_identity(staged: Path, offer: trust.Offer) -> None:
+def _checked_manifest(staged: Path, offer: trust.Offer) -> Manifest:
     """The files agree among themselves and are the ones that were signed for.
 
     Raises:
@@ -176,7 +185,7 @@ def _check_identity(staged: Path, offer: trust.Offer) -> None:
         raise UpdateError(
             f"The bundle offered as {offer.version} says that it is {release_of(staged)}; refused."
         )
-    ModelBundle.load(staged)
+    return ModelBundle.load(staged).manifest
 
 
 @contextmanager
@@ -190,7 +199,7 @@ def _repository(
     """The source as a repository, whatever it is."""
     root = pinned_root(store)
     source = request.source
-    if source.startswith(("http://", "https://")):
+    if is_url(source):
         fetcher = HttpFetcher(
             store.root / "tuf" / "timestamp.json",
             store.root / "poll.json",
@@ -198,44 +207,67 @@ def _repository(
         )
         yield RepositoryClient(store.root, root, source, fetcher, clock_s)
         return
-    folder = _folder_of(source, store, stdin)
-    yield RepositoryClient(
-        store.root,
-        root,
-        folder_url(folder),
-        FolderFetcher(folder),
-        clock_s,
-        name="The archive" if source == STDIN else source,
-    )
+    with _folder_of(request, store, stdin) as folder:
+        name = "The archive" if source == STDIN else source
+        yield RepositoryClient(
+            store.root, root, "file:///", FolderFetcher(folder), clock_s, name=name
+        )
 
 
-def _folder_of(source: str, store: ReleaseStore, stdin: IO[bytes] | None) -> Path:
-    """The folder of a repository that is a folder, a file or standard input.
+def is_url(source: str) -> bool:
+    """Is it to be asked over the network?"""
+    return source.startswith(("http://", "https://"))
+
+
+def open_source(source: str) -> int:
+    """A handle of a folder or file.
+
+    Raises:
+        UpdateError: it cannot be opened.
+    """
+    if "://" in source:
+        raise UpdateError(f"{source} is no source; give https://..., a folder or a file.")
+    try:
+        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UpdateError(f"{source or repr('')} cannot be opened ({error.strerror}).") from None
+
+
+@contextmanager
+def _folder_of(request: Request, store: ReleaseStore, stdin: IO[bytes] | None) -> Iterator[int]:
+    """A handle of the folder of a repository that is a folder, a file or standard input.
 
     Raises:
         UpdateError: it is none of these.
     """
-    path = Path(source)
-    if source != STDIN and path.is_dir():
-        if (path / "metadata").is_dir():
-            return path
-        if (path / MANIFEST).is_file():
-            raise UpdateError(
-                f"{path} is a bundle that nobody has signed; sign it with earwitness-convert repo "
-                "publish and install the repository, or try it without installing: earwitness "
-                f"run --model {path}."
-            )
-        raise UpdateError(f"{path} holds neither a repository of models nor a bundle.")
-    folder = store.staging()
-    if source == STDIN:
-        archive.unpack(stdin or sys.stdin.buffer, folder)
-        return folder
-    try:
-        with open(path, "rb") as content:
-            archive.unpack(content, folder)
-    except (FileNotFoundError, PermissionError) as error:
-        raise UpdateError(f"{path} cannot be opened ({error.strerror}).") from None
-    return folder
+    with ExitStack() as cleanup:
+        if request.source == STDIN:
+            content = stdin or sys.stdin.buffer
+        else:
+            handle = open_source(request.source) if request.handle is None else request.handle
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                cleanup.callback(os.close, handle)
+                _check_is_repository(request.source, os.listdir(handle))
+                yield handle
+                return
+            content = cleanup.enter_context(os.fdopen(handle, "rb"))
+        unpacked = store.staging()
+        archive.unpack(content, unpacked)
+        folder = os.open(unpacked, os.O_RDONLY)
+        cleanup.callback(os.close, folder)
+        yield folder
+
+
+def _check_is_repository(source: str, names: list[str]) -> None:
+    if "metadata" in names:
+        return
+    if MANIFEST in names:
+        raise UpdateError(
+            f"{source} is a bundle that nobody has signed; sign it with earwitness-convert repo "
+            "publish and install the repository, or try it without installing: earwitness "
+            f"run --model {source}."
+        )
+    raise UpdateError(f"{source} holds neither a repository of models nor a bundle.")
 
 
 def pinned_root(store: ReleaseStore) -> bytes:

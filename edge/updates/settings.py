@@ -30,7 +30,7 @@ class UpdateSettings:
         default=None,
         metadata={
             "doc": "name of this device in staged rollouts and in the fleet's table; null = "
-            "derived from /etc/machine-id"
+            "alerts.mqtt.device_id, or derived from /etc/machine-id"
         },
     )
     keep_releases: int = field(

@@ -28,6 +28,7 @@ from typing import Any
 from edge.bundle import MANIFEST, ModelBundle, read_manifest
 from edge.errors import BundleError, UpdateError
 from edge.updates import durable, trust
+from edge.updates.owner import denied
 
 RELEASES, STAGING = "releases", "staging"
 CURRENT, PREVIOUS = "current", "previous"
@@ -42,12 +43,10 @@ class Pending:
     Attributes:
         release: its name.
         since_s: when it was activated, Unix seconds.
-        starts: how often the daemon has started with it and not stopped in good order.
     """
 
     release: str
     since_s: float
-    starts: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,15 @@ class StoreState:
         held: a person chose the current release; updates wait until they let go.
         quarantine: releases that failed here, by name; they are not installed again.
         last_error: the last failed installation.
+        starts: how often the daemon has started with the current release and neither stopped in
+            good order nor settled; many in a row are a crash loop.
     """
 
     pending: Pending | None = None
     held: bool = False
     quarantine: dict[str, Failure] = field(default_factory=dict)
     last_error: Failure | None = None
+    starts: int = 0
 
     def to_json(self) -> str:
         """As the state file holds it."""
@@ -93,6 +95,7 @@ class StoreState:
                 held=bool(document["held"]),
                 quarantine={n: Failure(**f) for n, f in document["quarantine"].items()},
                 last_error=Failure(**error) if error else None,
+                starts=int(document["starts"]),
             )
         except (KeyError, TypeError, AttributeError) as problem:
             raise ValueError(f"not a state file: {problem!r}") from None
@@ -144,6 +147,14 @@ class ReleaseStore:
                 f"{self._state_path} is damaged ({error}); delete it to go on (the quarantine "
                 "is forgotten then)."
             ) from None
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Which state file it is, to notice another; None = there is none."""
+        try:
+            status = self._state_path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def pending(self) -> Pending | None:
         """The trial of the current release; None = it is proven, or there is none."""
@@ -199,9 +210,7 @@ class ReleaseStore:
                 f"Another installation into {self.root} is running; wait until it has finished."
             ) from None
         except PermissionError as error:
-            raise UpdateError(
-                f"{self.root} cannot be written ({error}); run this as the user who owns it."
-            ) from error
+            raise UpdateError(denied(self.root)) from error
 
     def staging(self) -> Path:
         """A new, empty folder on the same file system as the releases."""
@@ -244,7 +253,7 @@ class ReleaseStore:
                 return
             on_trial = state.pending is not None and state.pending.release == before
             pending = Pending(release, now_s) if trial else None
-            self._write(replace(state, pending=pending, last_error=None))
+            self._write(replace(state, pending=pending, last_error=None, starts=0))
             if before is not None and not on_trial:
                 durable.point_link(self.root / PREVIOUS, f"{RELEASES}/{before}")
             durable.point_link(self.root / CURRENT, f"{RELEASES}/{release}")
@@ -253,23 +262,25 @@ class ReleaseStore:
         """The trial of this release ended well. Without such a trial nothing happens."""
         with self._changing() as state:
             if state.pending is not None and state.pending.release == release:
-                self._write(replace(state, pending=None))
+                self._write(replace(state, pending=None, starts=0))
 
     def count_start(self) -> int:
-        """The daemon starts with a release on trial; returns how often, this time included."""
+        """The daemon starts with the current release; returns how often, this time included."""
         with self._changing() as state:
-            if state.pending is None or state.pending.release != self.current():
-                return 0
-            pending = replace(state.pending, starts=state.pending.starts + 1)
-            self._write(replace(state, pending=pending))
-            return pending.starts
+            self._write(replace(state, starts=state.starts + 1))
+            return state.starts + 1
 
     def count_stop(self) -> None:
         """The daemon stops in good order: its last start is no sign of a crash loop."""
         with self._changing() as state:
-            if state.pending is not None and state.pending.starts > 0:
-                pending = replace(state.pending, starts=state.pending.starts - 1)
-                self._write(replace(state, pending=pending))
+            if state.starts > 0:
+                self._write(replace(state, starts=state.starts - 1))
+
+    def settle(self) -> None:
+        """The daemon has run long enough: none of its starts so far is a sign of a crash loop."""
+        with self._changing() as state:
+            if state.starts > 0:
+                self._write(replace(state, starts=0))
 
     def roll_back(
         self,
@@ -296,7 +307,9 @@ class ReleaseStore:
                 return current
             failure = Failure(reason, now_s)
             bad_ones = {**state.quarantine, **({current: failure} if quarantine else {})}
-            self._write(replace(state, pending=None, quarantine=bad_ones, last_error=failure))
+            self._write(
+                replace(state, pending=None, quarantine=bad_ones, last_error=failure, starts=0)
+            )
             self._leave(current, bad_ones)
             return self.current()
 
@@ -327,6 +340,12 @@ class ReleaseStore:
             failure = Failure(reason, now_s)
             quarantine = {**state.quarantine, bad: failure} if bad else state.quarantine
             self._write(replace(state, last_error=failure, quarantine=quarantine))
+
+    def forget_error(self) -> None:
+        """What went wrong on the way has passed; what a model in quarantine did has not."""
+        with self._changing() as state:
+            if state.last_error and state.last_error not in state.quarantine.values():
+                self._write(replace(state, last_error=None))
 
     def prune(self, keep: int) -> None:
         """Remove the oldest releases beyond `keep`, never the current or the previous one."""

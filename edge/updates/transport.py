@@ -6,6 +6,7 @@ which is absent, and one for the timestamp, with the ETag of the one at hand (RF
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -32,37 +33,52 @@ SHORT_ANSWER_BYTES = 4096
 
 
 class FolderFetcher(FetcherInterface):
-    """Reads a repository from a folder, such as a USB stick; never outside it."""
+    """Reads a repository from a folder, such as a USB stick; never outside it.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+    Args:
+        folder: a handle of the folder; whoever opened it closes it.
+    """
+
+    def __init__(self, folder: int) -> None:
+        self._folder = folder
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        path = Path(unquote(urlsplit(url).path))
+        inside = unquote(urlsplit(url).path).lstrip("/")
+        if not is_repository_file(inside):
+            raise DownloadError(f"{inside} is no file of a repository")
         try:
-            inside = path.relative_to(self._folder).as_posix()
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            handle = self._open(inside)
         except FileNotFoundError:
-            raise DownloadHTTPError(f"{self._inside(path)} is missing", 404) from None
-        except (OSError, ValueError) as error:
-            raise DownloadError(f"{self._inside(path)}: {error}") from None
-        plain = stat.S_ISREG(os.fstat(handle).st_mode) and path.resolve() == path
-        if not (plain and is_repository_file(inside)):
+            raise DownloadHTTPError(f"{inside} is missing", 404) from None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):  # what O_NOFOLLOW makes of a link
+                raise DownloadError(f"{inside} is no plain file") from None
+            raise DownloadError(f"{inside}: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise DownloadError(f"{self._inside(path)} is no plain file of a repository")
-        return self._chunks(handle)
+            raise DownloadError(f"{inside} is no plain file")
+        return self._chunks(handle, inside)
 
-    def _inside(self, path: Path) -> str:
-        """The path as the repository's owner knows it."""
-        return os.path.relpath(path, self._folder)
+    def _open(self, inside: str) -> int:
+        """Open a file step by step, so that no link leads out of the folder."""
+        *folders, name = inside.split("/")
+        folder = os.dup(self._folder)
+        try:
+            for step in folders:
+                outer = folder
+                folder = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=outer)
+                os.close(outer)
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        finally:
+            os.close(folder)
 
-    def _chunks(self, handle: int) -> Iterator[bytes]:
+    def _chunks(self, handle: int, inside: str) -> Iterator[bytes]:
         with os.fdopen(handle, "rb") as file:
             try:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
             except OSError as error:
-                raise DownloadError(f"reading from {self._folder} failed ({error})") from None
+                raise DownloadError(f"{inside}: {error.strerror}") from None
 
 
 class HttpFetcher(FetcherInterface):
@@ -116,7 +132,7 @@ class HttpFetcher(FetcherInterface):
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
             )
         except urllib3.exceptions.HTTPError as error:
-            raise DownloadError(f"{_reason(error)}") from error
+            raise DownloadError(_reason(error)) from None
         if response.status == 304 and etag:
             self._drain(response)
             return iter([self._cached_timestamp.read_bytes()])
@@ -169,7 +185,7 @@ class HttpFetcher(FetcherInterface):
                 yield chunk
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise DownloadError(f"the connection broke ({_reason(error)})") from error
+            raise DownloadError(f"the connection broke ({_reason(error)})") from None
         finally:
             response.close()
 

@@ -36,8 +36,18 @@ from edge.features import Float32
 from edge.updates.health import Judgement, Step, Trial, TrialSettings, WindowOutcome, judge
 from edge.updates.store import CURRENT, ReleaseStore
 
-# A model that was proven long ago is left too when it gives nothing any more.
+# A model that was proven long ago is left too when it gives nothing any more, or when the daemon
+# keeps dying with it. More starts are forgiven it than one on trial: a power cut is no crash.
 FAULTS_IN_A_ROW = 10
+STARTS_IN_A_ROW = 10
+SETTLED_WINDOWS = 300
+
+
+def faults_after(faults: int, outcome: WindowOutcome) -> int:
+    """How many windows in a row had no finite score; silence between two of them proves nothing."""
+    if not outcome.finite:
+        return faults + 1
+    return faults if outcome.spoof is None else 0
 
 
 def guarded(
@@ -109,6 +119,7 @@ class ModelWatch:
         self._taken: str | None = None
         self._trial: Trial | None = None
         self._faults = 0
+        self._windows = 0
         # Outlives a disk that is too full, or read-only, to record a rollback on.
         self._refused: set[str] = set()
 
@@ -121,6 +132,10 @@ class ModelWatch:
         """Is another model to be taken than the one taken last?"""
         return self._read_link() != self._link or self._taken in self._refused
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Something that changes with the store's state; None where there is none."""
+        return self._store.stamp()
+
     def take(self) -> Choice:
         """The model to run from now on.
 
@@ -130,7 +145,7 @@ class ModelWatch:
         Raises:
             BundleError: not even that one can be used.
         """
-        self._trial, self._faults = None, 0
+        self._trial, self._faults, self._windows = None, 0, 0
         choice = self._release() or Choice(ModelBundle.load(self._fallback, self._variant), None)
         self._taken = choice.release
         self._link = self._read_link()
@@ -142,6 +157,7 @@ class ModelWatch:
         """Report one window. After a rollback `changed()` is true."""
         if self._taken is None:
             return Judgement(Step.GO_ON)
+        self._windows += 1
         if self._trial is None:
             return self._watch_proven(self._taken, outcome)
         self._trial, judgement = judge(self._trial, outcome)
@@ -164,15 +180,15 @@ class ModelWatch:
 
     def stop(self) -> None:
         """The daemon stops in good order, so this start is no sign of a crash loop."""
-        if self._trial is not None:
+        if self._taken is not None:
             with self._reporting():
                 self._store.count_stop()
 
     def _watch_proven(self, name: str, outcome: WindowOutcome) -> Judgement:
-        if not outcome.finite:
-            self._faults += 1
-        elif outcome.spoof is not None:  # silence between two faults proves nothing
-            self._faults = 0
+        if self._windows == SETTLED_WINDOWS:
+            with self._reporting():
+                self._store.settle()
+        self._faults = faults_after(self._faults, outcome)
         if self._faults < FAULTS_IN_A_ROW:
             return Judgement(Step.GO_ON)
         reason = f"{self._faults} windows in a row without a finite score"
@@ -191,19 +207,18 @@ class ModelWatch:
             except BundleError as error:
                 self._send_back(name, str(error), quarantine=False)
                 continue
-            starts = self._count_start(name)
-            if starts <= self._settings.max_starts:
-                on_trial = starts > 0
+            on_trial, starts = self._count_start(name)
+            if starts <= (self._settings.max_starts if on_trial else STARTS_IN_A_ROW):
                 return Choice(bundle, name, on_trial, self._reference(name) if on_trial else None)
             self._send_back(name, f"the daemon has not survived {starts - 1} starts with it")
         return None
 
-    def _count_start(self, name: str) -> int:
-        """How often a release on trial has been started; 0 = it is proven."""
+    def _count_start(self, name: str) -> tuple[bool, int]:
+        """Is it on trial, and how often has the daemon been started with it in a row?"""
         with self._reporting():
             if name == self._store.current():
-                return self._store.count_start()
-        return 0
+                return self._store.pending() is not None, self._store.count_start()
+        return False, 0
 
     def _reference(self, name: str) -> ModelBundle | None:
         """What a release on trial is compared with: the last good one, or the package's model."""

@@ -97,7 +97,7 @@ def test_rollout_grows_and_pauses_with_the_same_salt(repo, tmp_path):
         assert (repo.offers()[0].rollout_percent, repo.offers()[0].salt) == (percent, salt)
     with pytest.raises(UpdateError, match="101 %"):
         repo.set_rollout("1.0.0", 101)
-    with pytest.raises(UpdateError, match="not on offer"):
+    with pytest.raises(UpdateError, match="nor a version on offer"):
         repo.set_rollout("7.0.0", 50)
 
 
@@ -222,3 +222,41 @@ def test_without_a_repository_every_command_says_so(tmp_path, capsys, arguments)
     error = capsys.readouterr().err
     assert error.startswith("earwitness-convert: ") and "Traceback" not in error
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["publish", "models", "bundel"], "bundel is not the folder of a bundle"),
+        (["publish", "models", "bundel", "--rollout", "50"], "nor a version on offer"),
+        (["publish", "models", "bundle", "--rollout", "101"], "A rollout of 101 %"),
+        (["publish", "models", "bundle", "--keep", "0"], "withdraws the new one"),
+        (["publish", "models", "bundle", "--as-version", "one"], "not of the form 1.2.3"),
+        (["publish", "models", "bundle", "--keys", "elsewhere"], "Signing targets needs 1"),
+        (["publish", "models", "."], "has no manifest.json"),
+        (["export", "models", "nowhere/x"], "offers no model"),
+        (["rotate-key", "models", "root", "--key", "zz"], "Say which root key"),
+        (["init", "other", "--online-days", "0"], "at least 1 day"),
+        (["init", "other", "--root-keys", "1"], "A threshold of 2 does not fit 1 keys"),
+        (["keygen", "bundle/manifest.json/x"], "Not a directory"),
+        (["keygen", "models"], "nothing was changed"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_changes_nothing(
+    tmp_path, write_bundle, capsys, monkeypatch, arguments, says
+):
+    monkeypatch.chdir(tmp_path)
+    write_bundle(tmp_path / "bundle", "1.0.0")
+    assert main(["keygen", "models"]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("earwitness-convert: ") and error.count("\n") == 1 and says in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_damaged_metadata_is_named(tmp_path, capsys):
+    assert main(["keygen", str(tmp_path / "models")]) == 0
+    (tmp_path / "models/metadata/1.targets.json").write_text("{")
+    assert main(["status", str(tmp_path / "models")]) == 1
+    assert "1.targets.json cannot be read" in capsys.readouterr().err

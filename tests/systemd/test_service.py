@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from convert import repo_cli
 from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
 from tests.patience import HANG_S
 
@@ -126,6 +128,8 @@ class Machine:
             time.sleep(0.2)
 
     def shut_down(self):
+        if self._leader:
+            os.kill(self._leader, signal.SIGKILL)  # its systemd, and all in its namespace with it
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -310,7 +314,7 @@ def test_models_are_asked_for_where_a_repository_is_configured(machine):
     assert machine.try_run(enabled).stdout.strip() == "disabled"
     assert "no model repository is configured" in machine.run(install_command())
     machine.run("mkdir /nowhere; echo 'updates: {url: /nowhere}' >>/etc/earwitness/earwitness.yaml")
-    machine.run(install_command())
+    assert "earwitness model trust root.json" in machine.run(install_command())
     assert machine.run(enabled).strip() == "enabled"
     assert machine.run("systemctl is-active earwitness-pull.timer").strip() == "active"
     # What is missing is said in a sentence; the service that hears goes on.
@@ -318,6 +322,40 @@ def test_models_are_asked_for_where_a_repository_is_configured(machine):
     said = machine.run("journalctl -u earwitness-pull.service -o cat")
     assert "Traceback" not in said and "This device trusts no" in said
     assert is_active(machine)
+
+
+def publish(machine, *words):
+    """Change the repository that lies on the machine's stick."""
+    command, *rest = words
+    keys = f"--keys={machine.root}-keys"
+    assert repo_cli.main([command, f"{machine.root}/stick/repo", *rest, keys]) == 0
+
+
+def test_models_installed_by_root_and_pulled_by_the_timer_run_without_losing_audio(machine):
+    bundle = tiny_bundle(Path(f"{machine.root}-tiny"), "1.0.0")
+    publish(machine, "keygen")
+    publish(machine, "publish", str(bundle))
+    machine.run("echo 'updates: {url: /stick/repo}' >/etc/earwitness/earwitness.yaml")
+    machine.run("systemctl restart earwitness")
+    # Other programs keep every core busy while models are proven and changed.
+    busy = f"for i in $(seq {os.cpu_count()}); do (while :; do :; done) & done; wait"
+    machine.run(f"systemd-run --unit=test-busy sh -c '{busy}'")
+    # The stick is root's alone, as a desktop mounts it; the models become the service's.
+    machine.run("chmod 700 /stick; earwitness model trust /stick/repo/root.json")
+    assert "now current" in machine.run("earwitness model install /stick/repo")
+    assert machine.run("find /var/lib/earwitness/models ! -user earwitness") == ""
+    machine.eventually(lambda: "The model is now tiny 1.0.0" in machine.journal())
+    publish(machine, "publish", str(bundle), "--as-version=1.1.0")
+    machine.run("chmod 755 /stick; systemctl start earwitness-pull.service")
+    machine.eventually(lambda: "The model is now tiny 1.1.0" in machine.journal())
+    before = windows(machine)
+    machine.eventually(lambda: windows(machine) >= before + 5)
+    machine.run("systemctl stop test-busy")
+    assert machine.metric("earwitness_lost_audio_seconds_total") == 0
+    assert "on trial" in machine.run("earwitness model status") and is_active(machine)
+    refused = machine.try_run("setpriv --reuid=nobody --clear-groups earwitness model status")
+    assert refused.returncode != 0 and "put sudo before the command" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_an_installation_that_fails_leaves_the_old_one_at_work(machine):

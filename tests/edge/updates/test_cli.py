@@ -158,6 +158,15 @@ def test_a_push_prints_a_table(world, run, tmp_path):
     assert " yes " in lines[1] and " no " in lines[2]
 
 
+@pytest.mark.parametrize(
+    "mistake", [("--ssh", ""), ("--ssh", "'"), ("--remote", ""), ("--timeout-s", "0")]
+)
+def test_a_push_that_cannot_be_run_is_a_sentence(world, run, mistake):
+    world.publish("1.0.0")
+    said = run("model", "push", world.repo_folder, "pi", *mistake, status=2)
+    assert said.startswith("earwitness: --") and said.count("\n") == 1
+
+
 def test_status_needs_neither_python_tuf_nor_a_runtime(world, tmp_path):
     program = (
         "import sys\n"

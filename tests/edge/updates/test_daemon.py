@@ -58,16 +58,19 @@ class Daemon:
         self.records: list[dict] = []
         self._changed = threading.Condition()
 
-    @contextmanager
-    def running(self):
+    def start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "edge.cli", "run", "--config", str(self._config)]
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [*command, "--format", "jsonl"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=PACKAGES,
             env={**os.environ, "PYTHONPATH": str(PACKAGES)},
         )
+
+    @contextmanager
+    def running(self):
+        process = self.start()
         reader = threading.Thread(target=self._read, args=(process.stdout,))
         reader.start()
         try:
@@ -198,3 +201,24 @@ def test_every_kind_of_bad_model_is_sent_back_by_a_daemon_that_keeps_listening(w
             ("better", 0.0, "committed"),
         ],
     )
+
+
+@pytest.mark.slow
+def test_a_model_that_the_daemon_does_not_survive_is_left_by_itself(world):
+    """Killed at its first window of each start, as by a network that crashes the runtime."""
+    for version in ("1.0.0", "1.1.0"):
+        world.publish(version)
+        world.install()
+        if version == "1.0.0":
+            world.store.commit(world.store.current())
+    bad = world.store.current()
+    judged = []
+    for _ in range(world.settings.trial.max_starts + 1):
+        process = Daemon(world).start()
+        records = map(json.loads, process.stdout)
+        judged.append(next(record["model"] for record in records if record["type"] == "window"))
+        process.kill()
+        process.communicate()
+    print(f"killed at its first window four times; judged by {', '.join(judged)}")
+    assert judged == ["tiny 1.1.0"] * 3 + ["tiny 1.0.0"]
+    assert "not survived 3 starts" in world.store.state().quarantine[bad].reason

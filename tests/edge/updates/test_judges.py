@@ -1,4 +1,4 @@
-"""Who judges: a model that was proven long ago is left when it gives nothing any more."""
+"""Who judges: a model is left when it gives nothing any more, or does not fit the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from edge.config import Config
+from edge.alerts.settings import MqttSettings
+from edge.config import AlertsSettings, Config, DetectionSettings
+from edge.errors import ConfigError
 from edge.judges import Models
 from edge.updates.health import WindowOutcome
 from edge.updates.settings import UpdateSettings
@@ -56,3 +58,43 @@ def test_a_fault_now_and_then_is_forgiven(models):
         models.note(FAULT)
         models.note(SCORED)
     assert not models.changed()
+
+
+def test_where_there_is_no_other_model_the_device_says_that_it_is_mute(tmp_path):
+    config = replace(Config(), updates=UpdateSettings(store=tmp_path / "none"))
+    said: list[str] = []
+    models = Models(config, said.append)
+    models.take(config)
+    for _ in range(FAULTS_IN_A_ROW):
+        assert not models.mute and models.status(config)["health"] == "built-in"
+        models.note(FAULT)
+    assert models.mute and models.status(config)["health"] == "mute"
+    assert said == [models.status(config)["error"]]
+    models.note(SCORED)
+    assert not models.mute and models.status(config)["error"] is None
+    assert said[1:] == ["The model gives scores again."]
+
+
+def test_a_model_on_trial_that_does_not_fit_the_settings_is_sent_back(models, tmp_path):
+    models, config, _ = models
+    store = ReleaseStore(config.updates.store)
+    bundle = write_bundle(tmp_path / "1.2.0", "1.2.0")
+    with store.installing():
+        staged = store.staging()
+        shutil.copytree(bundle, staged, dirs_exist_ok=True)
+        store.activate(store.add(staged), 0.0)
+    fitting = config.detection
+    config = replace(config, detection=DetectionSettings(window_s=60.0))
+    # These settings fit no model, so that the proven one is not blamed.
+    with pytest.raises(ConfigError):
+        models.take(config)
+    quarantine = models.status(config)["quarantine"]
+    assert [name.split("-")[0] for name in quarantine] == ["1.2.0"]
+    config = replace(config, detection=fitting)
+    assert models.take(config).judge.model == "tiny 1.1.0"
+
+
+def test_a_name_given_for_mqtt_is_the_devices_name_everywhere(models):
+    models, config, _ = models
+    named = AlertsSettings(mqtt=MqttSettings(device_id="hall"))
+    assert models.status(replace(config, alerts=named))["device"] == "hall"

@@ -163,9 +163,12 @@ def test_starts_are_counted_and_a_stop_in_good_order_is_forgotten(store, bundles
     store.activate(release, 0.0)
     assert [store.count_start(), store.count_start()] == [1, 2]
     store.count_stop()
-    assert store.pending().starts == 1
+    assert store.state().starts == 1
     store.commit(release)
-    assert store.count_start() == 0
+    assert store.state().starts == 0
+    assert [store.count_start(), store.count_start()] == [1, 2]
+    store.settle()
+    assert store.state().starts == 0
 
 
 def assert_whole(world, old: str, new: str) -> str:
@@ -190,9 +193,9 @@ def kill_during_installs(world, count: int, seed: int) -> None:
     new = world.repo().offers()[-1].release
     rng = random.Random(seed)
     pristine = shutil.copytree(world.store.root, world.folder / "pristine", symlinks=True)
-    begin = time.perf_counter()
+    begin_s = time.perf_counter()
     world.install()
-    longest_s = 1.2 * (time.perf_counter() - begin)
+    took_s = time.perf_counter() - begin_s
     found = {old: 0, new: 0}
     for _ in range(count):
         shutil.rmtree(world.store.root)
@@ -203,14 +206,18 @@ def kill_during_installs(world, count: int, seed: int) -> None:
                 world.install()
             finally:
                 os._exit(0)
-        time.sleep(rng.uniform(0, longest_s))
+        time.sleep(rng.uniform(0, 1.5 * took_s))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        found[assert_whole(world, old, new)] += 1
+        current = assert_whole(world, old, new)
+        found[current] += 1
+        begin_s = time.perf_counter()
         assert world.install().release == new  # what is left does not stand in the way
+        if current == old:  # a busy machine takes longer, and the kill must reach the end
+            took_s = time.perf_counter() - begin_s
         assert not list((world.store.root / "staging").glob("*"))
     print(f"{count} SIGKILLs: {found[old]} left the old model current, {found[new]} the new one")
-    assert found[old] > 0
+    assert found[old] > 0 and (count < 100 or found[new] > 0)
 
 
 @repeated(brief=15, full=1000)

@@ -53,6 +53,27 @@ def test_after_a_poll_with_nothing_new_the_next_release_is_still_seen(world, ngi
     assert world.install(nginx.url, by_hand=False).release.startswith("1.1.0-")
 
 
+def test_an_outage_is_an_error_until_the_next_poll(world, nginx):
+    world.publish("1.0.0")
+    world.install(nginx.url)
+    with pytest.raises(UpdateError):
+        world.install(f"http://127.0.0.1:{free_port()}", by_hand=False)
+    assert "cannot be read" in world.store.state().last_error.reason
+    world.install(nginx.url, by_hand=False)
+    assert world.store.state().last_error is None
+
+
+def test_what_a_model_did_stays_told_until_another_is_taken(world, nginx):
+    world.publish("1.0.0")
+    world.install(nginx.url)
+    world.store.roll_back("too many alerts", 0.0)
+    world.install(nginx.url, by_hand=False)
+    assert world.store.state().last_error.reason == "too many alerts"
+    world.publish("1.1.0", "better")
+    world.install(nginx.url, by_hand=False)
+    assert world.store.state().last_error is None
+
+
 def test_polls_write_nothing_when_there_is_nothing_new(world, nginx):
     world.publish("1.0.0")
     for _ in range(2):

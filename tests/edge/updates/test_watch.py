@@ -11,7 +11,13 @@ from edge.detector import Detector, DetectorSettings
 from edge.inference import open_scorer
 from edge.updates.health import Step, TrialSettings, WindowOutcome
 from edge.updates.store import ReleaseStore
-from edge.updates.watch import FAULTS_IN_A_ROW, ModelWatch, guarded
+from edge.updates.watch import (
+    FAULTS_IN_A_ROW,
+    SETTLED_WINDOWS,
+    STARTS_IN_A_ROW,
+    ModelWatch,
+    guarded,
+)
 from tests.bundles import voice
 from tests.edge.updates.bundles import tone, write_bundle
 
@@ -170,10 +176,30 @@ def test_on_a_disk_that_takes_no_writes_the_daemon_still_goes_back(device, monke
     assert watch.changed() and watch.take().release == first and not watch.changed()
 
 
-def test_watching_writes_nothing(device):
+def test_a_proven_model_that_the_daemon_keeps_dying_with_is_left_too(device):
+    first = device.add("1.0.0", commit=True)
+    second = device.add("1.1.0", commit=True)
+    runs = [device.watch().take().release for _ in range(STARTS_IN_A_ROW + 2)]
+    assert runs == [second] * STARTS_IN_A_ROW + [first] * 2
+    reason = device.store.state().quarantine[second].reason
+    assert f"not survived {STARTS_IN_A_ROW} starts" in reason
+
+
+def test_power_cuts_far_apart_are_no_crash_loop(device):
+    release = device.add("1.0.0", commit=True)
+    for _ in range(3 * STARTS_IN_A_ROW):
+        watch = device.watch()
+        assert watch.take().release == release
+        for _ in range(SETTLED_WINDOWS):
+            watch.window(WindowOutcome(0.01))  # an empty room will do
+
+
+def test_watching_a_settled_model_writes_nothing(device):
     device.add("1.0.0", commit=True)
     watch = device.watch()
     watch.take()
+    for _ in range(SETTLED_WINDOWS):
+        watch.window(GOOD)
     before = {p: p.stat().st_mtime_ns for p in device.store.root.rglob("*")}
     for _ in range(1000):
         watch.window(GOOD)
