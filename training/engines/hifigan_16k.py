@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from training.engines import EngineMissing, Float32, Resynthesise, Rng
-from training.engines.torch_vocoder import MelSettings, log_mel_magnitude, package_file
+from training.engines.packages import package_file
+from training.engines.torch_vocoder import MelSettings, log_mel_magnitude
 
 # Its page does not say what it was trained on: frames of 160 samples follow from its output; the
 # rest is the convention of the code base that its name points to.

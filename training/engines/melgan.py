@@ -9,7 +9,8 @@ import numpy as np
 import soxr
 
 from training.engines import EngineMissing, Float32, Resynthesise, Rng
-from training.engines.torch_vocoder import MelSettings, log_mel_magnitude, package_file
+from training.engines.packages import package_file
+from training.engines.torch_vocoder import MelSettings, log_mel_magnitude
 
 RATE_HZ = 22050
 MEL = MelSettings(RATE_HZ, n_fft=1024, hop=256)

