@@ -243,7 +243,7 @@ def test_without_a_repository_every_command_says_so(tmp_path, capsys, arguments)
     ],
 )
 def test_a_mistake_is_one_sentence_and_changes_nothing(
-    tmp_path, write_bundle, capsys, monkeypatch, arguments, says
+    tmp_path, capsys, monkeypatch, arguments, says
 ):
     monkeypatch.chdir(tmp_path)
     write_bundle(tmp_path / "bundle", "1.0.0")
