@@ -92,7 +92,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	    --condition $$condition || exit 1; \
 	done
 	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out edge/models/default --force \
-	  --name earwitness-lcnn --version $(MODEL_VERSION) --on arm32=dynamic
+	  --name earwitness-lcnn --version $(MODEL_VERSION) --on arm32=dynamic --on x86_64=int8
 	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
 	$(TRAIN) audit --config training/recipes/pool.yaml --out $(MODEL_WORK)/audit.md
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from edge.benchmark.command import ONE_THREAD, software
 from edge.board import read_board, run_tool
-from edge.bundle import DEFAULT_BUNDLE
+from edge.bundle import DEFAULT_BUNDLE, machine
 from edge.features import FrontEnd
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -82,6 +82,7 @@ def compute(folders: list[Path]) -> dict[str, Any]:
             "baseline": {"settings": BASELINE.to_dict(), **log_mel_figures(BASELINE)},
         },
         "default_variant": loaded[0].manifest.default_variant,
+        "machine_variant": loaded[0].manifest.variant_for(machine()),
         "hops": hops,
     }
 

@@ -43,8 +43,8 @@ class Goal:
 
 
 def default_hop(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The hop of the variant that ships."""
-    hops = [hop for hop in figures["hops"] if hop["variant"] == figures["default_variant"]]
+    """The hop of the variant that this machine uses."""
+    hops = [hop for hop in figures["hops"] if hop["variant"] == figures["machine_variant"]]
     return dict(hops[0])
 
 
