@@ -62,7 +62,13 @@ class Machine:
         command = "systemd-nspawn --quiet --boot --private-network --register=no --keep-unit"
         command += " --link-journal=no --console=pipe --machine=earwitness-test"
         self._process = subprocess.Popen(
-            [*command.split(), f"--directory={self.root}", "systemd.unit=multi-user.target"],
+            # Bound by itself: a checkout below /tmp is hidden by the /tmp of the container.
+            [
+                *command.split(),
+                f"--bind-ro={PROJECT}",
+                f"--directory={self.root}",
+                "systemd.unit=multi-user.target",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
