@@ -17,14 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from edge.audio.block import AudioBlock
 from edge.bundle import ModelBundle
 from edge.decision import DecisionRule, DecisionSettings, DecisionState, decide, sigmoid
-from edge.detector import Detector, DetectorSettings
-from edge.inference import open_scorer
 from training.errors import TrainingError
 from training.evaluate import write_json
-from training.long_audio import RATE_HZ, recordings
+from training.long_audio import RATE_HZ, judged
 from training.protocols import Trial
 
 HIGHEST = 0.999
@@ -60,22 +57,18 @@ class Limits:
 
 def hear(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[Heard]:
     """Score human speech as the daemon does, joined to long recordings (see `long_audio`)."""
-    scorer = open_scorer(bundle)
-    rule = DecisionRule.of(DecisionSettings(), bundle.manifest.operating_point)
-    settings = DetectorSettings.of(bundle.manifest, rule)
-    heard = []
-    for source, samples in recordings([t for t in trials if not t.is_spoof], hours):
-        detector = Detector(settings, scorer.score)
-        results = detector.accept(AudioBlock(samples, 0)) + detector.finish()
-        windows = tuple(
-            (
-                result.end / RATE_HZ,
-                None if result.logit is None else settings.calibration.log_odds(result.logit),
-            )
-            for result in results
+    log_odds = bundle.manifest.calibration.log_odds
+    return [
+        Heard(
+            source,
+            seconds,
+            tuple(
+                (one.end / RATE_HZ, None if one.logit is None else log_odds(one.logit))
+                for one in results
+            ),
         )
-        heard.append(Heard(source, len(samples) / RATE_HZ, windows))
-    return heard
+        for source, seconds, results in judged(bundle, trials, hours)
+    ]
 
 
 def alerts_in(heard: Heard, rule: DecisionRule) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from edge.audio.block import AudioBlock
 from edge.bundle import ModelBundle
 from edge.decision import DecisionRule, DecisionSettings
-from edge.detector import SPOOF, Detector, DetectorSettings
+from edge.detector import SPOOF, Detector, DetectorSettings, WindowResult
 from edge.inference import open_scorer
 from training.audio import read_clip
 from training.data import Float32
@@ -81,18 +81,26 @@ def _joined(clips: list[Trial]) -> Float32:
     return np.concatenate(pieces)
 
 
-def tally(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[SourceTally]:
-    """Run the daemon's decisions over bona fide trials, joined: one tally per source."""
+def judged(
+    bundle: ModelBundle, trials: Sequence[Trial], hours: float
+) -> Iterator[tuple[str, float, list[WindowResult]]]:
+    """Source, seconds and windows of bona fide trials, joined, as the daemon decides on them."""
     scorer = open_scorer(bundle)
     rule = DecisionRule.of(DecisionSettings(), bundle.manifest.operating_point)
     settings = DetectorSettings.of(bundle.manifest, rule)
-    counts: dict[str, list[float]] = defaultdict(lambda: [0.0, 0, 0, 0])
     for source, samples in recordings([t for t in trials if not t.is_spoof], hours):
         detector = Detector(settings, scorer.score)
         results = detector.accept(AudioBlock(samples, 0)) + detector.finish()
+        yield source, len(samples) / RATE_HZ, results
+
+
+def tally(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[SourceTally]:
+    """Run the daemon's decisions over bona fide trials, joined: one tally per source."""
+    counts: dict[str, list[float]] = defaultdict(lambda: [0.0, 0, 0, 0])
+    for source, seconds, results in judged(bundle, trials, hours):
         scored = [result for result in results if result.probability is not None]
         held = counts[source]
-        held[0] += len(samples) / RATE_HZ
+        held[0] += seconds
         held[1] += len(scored)
         held[2] += sum(result.verdict == SPOOF for result in scored)
         held[3] += sum(result.alert == "raised" for result in results)

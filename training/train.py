@@ -216,10 +216,11 @@ class WeightAverage:
                 self.weights[place] = np.array(weight)
 
 
-def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
+def numpy_of(variables: Sequence[Any]) -> list[NDArray[Any]]:
+    """Values of Keras variables, copied."""
     import keras
 
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    return [np.array(keras.ops.convert_tonumpy_of(variable)) for variable in variables]
 
 
 def assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
@@ -292,10 +293,10 @@ class Run:
     def _live_weights(self) -> list[NDArray[Any]]:
         if self._twin:
             self._twin.store()
-        return _numpy(self.model.variables)
+        return numpy_of(self.model.variables)
 
     def _optimizer_state(self) -> list[NDArray[Any]]:
-        return self._twin.state() if self._twin else _numpy(self.optimizer.variables)
+        return self._twin.state() if self._twin else numpy_of(self.optimizer.variables)
 
     def start_from(self, weights: Sequence[NDArray[Any]]) -> None:
         """Take other weights before the first epoch.
@@ -543,7 +544,7 @@ def train(
 
 def _start_from(run: Run, other: Path) -> None:
     try:
-        run.start_from(_numpy(load_model(other).variables))
+        run.start_from(numpy_of(load_model(other).variables))
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 
