@@ -22,10 +22,10 @@ MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
 
 # Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
-# make test-torch TORCH=torch==2.13.0
+# make TORCH=torch==2.13.0
 TORCH ?= torch
 
-.PHONY: model help run test test-torch test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
+.PHONY: model help run test test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,10 +54,6 @@ test: $(VENV)/test.stamp $(VENV)/other.stamp lint  ## linters, types and all tes
 	  --no-loadscope-reorder $(SHOW) $(ARGS) || status=1; \
 	$(PYTEST) -m "not slow" $(WITH_TENSORFLOW) $(SHOW) $(ARGS) || status=1; \
 	exit $$status
-
-test-torch: $(VENV)/test.stamp  ## the PyTorch twin of the network, which needs torch
-	$(PIP) $(TORCH)
-	$(PYTEST) tests/training/test_torch_twin.py $(ARGS)
 
 test-slow: $(VENV)/test.stamp  ## the proofs that take minutes to hours
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile=thorough -rP --ignore=tests/systemd $(ARGS)

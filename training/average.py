@@ -26,7 +26,6 @@ from training.train import (
     load_settings,
     make_batches,
     make_loader,
-    numpy_of,
     prepare_waves,
     write_description,
     write_report,
@@ -93,7 +92,6 @@ def average_run(
     with make_loader(make_batches(corpus, waves, settings), settings) as loader:
         for features, _ in islice(loader.epoch(0), STATISTICS_BATCHES):
             run.model(features, training=True)
-    run.start_from(numpy_of(run.model.variables))  # whichever engine the run trains with
     validation = Validation(corpus, settings)
     record = validation.judge(run, float("nan"), clock(), clock)
     run.note(replace(record, loss=0.0))

@@ -21,7 +21,6 @@ from training.models import ModelSettings
 from training.pool import PoolSettings
 
 SCHEDULES = ("cosine", "plateau", "constant")
-ENGINES = ("keras", "torch")
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,6 @@ class OptimiserSettings:
         average_momentum: of the running average of weights that is evaluated and kept; 0 = none.
         jit: compile the training step further (XLA, torch.compile); worth a try on a GPU only.
         sam_radius: of sharpness-aware minimisation (TensorFlow backend); 0 = none.
-        engine: "keras", or "torch": the same network trained by PyTorch, faster on a CPU.
-        bfloat16: convolutions in bfloat16 (engine "torch"; needs AVX512_BF16 or AMX to pay).
     """
 
     learning_rate: float = 1e-3
@@ -54,15 +51,12 @@ class OptimiserSettings:
     average_momentum: float = 0.0
     jit: bool = False
     sam_radius: float = 0.0
-    engine: str = "keras"
-    bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("schedule", SCHEDULES), ("engine", ENGINES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
-                )
+        if self.schedule not in SCHEDULES:
+            raise ValueError(
+                f"schedule is {self.schedule!r}; it must be one of {', '.join(SCHEDULES)}"
+            )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from training.errors import CorpusError, TrainingError
 from training.evaluate import (
     BREAKDOWNS,
     Scored,
-    WindowScorer,
     keras_scorer,
     report,
     report_text,
@@ -216,11 +215,10 @@ class WeightAverage:
                 self.weights[place] = np.array(weight)
 
 
-def numpy_of(variables: Sequence[Any]) -> list[NDArray[Any]]:
-    """Values of Keras variables, copied."""
+def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
     import keras
 
-    return [np.array(keras.ops.convert_tonumpy_of(variable)) for variable in variables]
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
@@ -253,7 +251,6 @@ class Run:
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
         self.plateau_share = 1.0
-        self.learning_rate = settings.optimiser.learning_rate
 
     def _compile(self) -> None:
         import keras
@@ -271,42 +268,12 @@ class Run:
         # Keras would choose XLA by itself, which makes these networks 3 times slower on a CPU.
         self.model.compile(optimizer=self.optimizer, loss=loss, jit_compile=chosen.jit)
         self.optimizer.build(self.model.trainable_variables)
-        self._twin = None
-        if chosen.engine == "torch":
-            from training.torch_twin import TorchTwin
-
-            self._twin = TorchTwin(self.model, self.settings.model, chosen, self.settings.loss)
-        elif chosen.sam_radius:
+        if chosen.sam_radius:
             from training.sam import sam_step
 
             self._step = sam_step(self.model, self.optimizer, loss, chosen.sam_radius)
         else:
             self._step = self.model.train_on_batch
-
-    def _trained_on(self, features: Float32, wanted: Float32, rate: float) -> float:
-        """One step; returns its loss."""
-        if self._twin:
-            return self._twin.step(features, wanted, rate)
-        self.optimizer.learning_rate.assign(rate)
-        return float(np.asarray(self._step(features, wanted)).reshape(-1)[0])
-
-    def _live_weights(self) -> list[NDArray[Any]]:
-        if self._twin:
-            self._twin.store()
-        return numpy_of(self.model.variables)
-
-    def _optimizer_state(self) -> list[NDArray[Any]]:
-        return self._twin.state() if self._twin else numpy_of(self.optimizer.variables)
-
-    def start_from(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Take other weights before the first epoch.
-
-        Raises:
-            ValueError: they are of another network.
-        """
-        assign(self.model.variables, weights)
-        if self._twin:
-            self._twin.load()
 
     @property
     def best(self) -> EpochRecord | None:
@@ -334,29 +301,19 @@ class Run:
         for index, (features, wanted) in enumerate(loader.epoch(number)):
             step = number * per_epoch + index
             rate = learning_rate_at(step, total, self.settings.optimiser) * self.plateau_share
-            losses.append(self._trained_on(features, wanted, rate))
+            self.optimizer.learning_rate.assign(rate)
+            losses.append(float(np.asarray(self._step(features, wanted)).reshape(-1)[0]))
             if not math.isfinite(losses[-1]):
                 raise TrainingError(
                     f"the loss is {losses[-1]} at step {step}; lower optimiser.learning_rate"
                 )
             if self.settings.optimiser.average_momentum and index % AVERAGE_EVERY_STEPS == 0:
-                self.average.update(self._live_weights())
-        self.learning_rate = rate
+                self.average.update(_numpy(self.model.variables))
         return float(np.mean(losses))
 
     def evaluated_weights(self) -> list[NDArray[Any]]:
         """What is judged and kept: the average if there is one, else the weights themselves."""
-        return self.average.weights or self._live_weights()
-
-    def scorer(self, model: Any) -> WindowScorer:
-        """A network of this run as a scorer of windows, by the engine that trains it."""
-        if not self._twin:
-            return keras_scorer(model)
-        from training.torch_twin import TorchTwin
-
-        chosen = self.settings
-        twin = TorchTwin(model, chosen.model, chosen.optimiser, chosen.loss)
-        return lambda features: twin.logits(features[..., None]).reshape(-1).astype(np.float64)
+        return self.average.weights or _numpy(self.model.variables)
 
     def note(self, record: EpochRecord) -> None:
         """Take in an epoch's figures; halve the rate when they stand still, if so set."""
@@ -375,8 +332,8 @@ class Run:
     def save_checkpoint(self) -> None:
         """Everything that the next epoch depends on; batches depend on the epoch's number."""
         arrays: dict[str, Any] = {
-            **{f"model{i}": v for i, v in enumerate(self._live_weights())},
-            **{f"optimizer{i}": v for i, v in enumerate(self._optimizer_state())},
+            **{f"model{i}": v for i, v in enumerate(_numpy(self.model.variables))},
+            **{f"optimizer{i}": v for i, v in enumerate(_numpy(self.optimizer.variables))},
             **{f"average{i}": v for i, v in enumerate(self.average.weights)},
         }
         state = {
@@ -412,15 +369,11 @@ class Run:
             with np.load(self._checkpoint) as stored:
                 state = json.loads(str(stored["state"]))
                 model = [stored[f"model{i}"] for i in range(len(self.model.variables))]
-                count = sum(name.startswith("optimizer") for name in stored.files)
-                optimizer = [stored[f"optimizer{i}"] for i in range(count)]
+                optimizer = [stored[f"optimizer{i}"] for i in range(len(self.optimizer.variables))]
                 count = sum(name.startswith("average") for name in stored.files)
                 self.average.weights = [stored[f"average{i}"] for i in range(count)]
             assign(self.model.variables, model)
-            if self._twin:
-                self._twin.restore(optimizer)
-            else:
-                assign(self.optimizer.variables, optimizer)
+            assign(self.optimizer.variables, optimizer)
         except (KeyError, ValueError, OSError) as error:
             raise TrainingError(
                 f"{self._checkpoint} does not fit these settings ({error}); "
@@ -441,7 +394,7 @@ class Run:
     @contextmanager
     def evaluated_model(self) -> Iterator[Any]:
         """The network at the windows of use, with the evaluated weights for so long."""
-        live = self._live_weights()
+        live = _numpy(self.model.variables)
         assign(self.used_model.variables, self.evaluated_weights())
         try:
             yield self.used_model
@@ -465,17 +418,16 @@ class Validation:
         )
         self._cache.build(self.trials, settings.cache_limit_gib)
 
-    def score(self, scorer: WindowScorer, condition_name: str) -> Scored:
+    def score(self, model: Any, condition_name: str) -> Scored:
         scores = score_trials(
-            scorer, self.trials, self._cache, condition_name, self._noises, quiet=True
+            keras_scorer(model), self.trials, self._cache, condition_name, self._noises, quiet=True
         )
         return Scored(self.trials, scores)
 
     def judge(self, run: Run, loss: float, started_s: float, clock: Callable[[], float]) -> Any:
         """Figures of the run's evaluated weights."""
         with run.evaluated_model() as model:
-            scorer = run.scorer(model)
-            scored = [self.score(scorer, name) for name in self._settings.val_conditions]
+            scored = [self.score(model, name) for name in self._settings.val_conditions]
         rates = [equal_error_rate(part.logits, part.labels) for part in scored]
         first = scored[0]
         return EpochRecord(
@@ -484,7 +436,7 @@ class Validation:
             auc=area_under_curve(first.logits, first.labels),
             accuracy=accuracy(first.logits, first.labels, rates[0][1]),
             eer=float(np.mean([rate for rate, _ in rates])),
-            learning_rate=run.learning_rate,
+            learning_rate=float(np.asarray(_numpy([run.optimizer.learning_rate])[0])),
             seconds=clock() - started_s,
         )
 
@@ -544,7 +496,7 @@ def train(
 
 def _start_from(run: Run, other: Path) -> None:
     try:
-        run.start_from(numpy_of(load_model(other).variables))
+        assign(run.model.variables, _numpy(load_model(other).variables))
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 
@@ -607,7 +559,7 @@ def write_report(run: Run, corpus: Corpus, validation: Validation) -> None:
     from training import plots
 
     folder = run.folder
-    scored = validation.score(keras_scorer(load_model(folder)), "clean")
+    scored = validation.score(load_model(folder), "clean")
     calibration = fit_calibration(scored.logits, scored.labels)
     point = choose_operating_point(
         calibration.probability(scored.logits), scored.labels, run.settings.false_alert_rate
