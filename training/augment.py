@@ -51,6 +51,7 @@ class AugmentSettings:
         quantise: rounding to 8 ... 16 bits with triangular dither.
         spec_average, spec_augment: masks over the features, filled with their mean or with zero.
         spec_mix: pairs of a batch are mixed by time-frequency masks, and their targets with them.
+        mix_style: the level and spread of every band are mixed with those of another recording.
     """
 
     speed: float = 0.1
@@ -78,6 +79,7 @@ class AugmentSettings:
     spec_average: float = 1.0
     spec_augment: float = 0.0
     spec_mix: float = 0.0
+    mix_style: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -600,6 +602,34 @@ def spec_mix(
         share = np.float32(mask.mean())
         mixed_targets[index] = (1 - share) * targets[index] + share * targets[other]
     return mixed, mixed_targets
+
+
+def freq_mix_style(
+    features: Float32, rng: Rng, probability: float, concentration: float = 0.4
+) -> Float32:
+    """Freq-MixStyle (Schmid et al., DCASE 2022, after Zhou et al., ICLR 2021): another's channel.
+
+    Mean and standard deviation over time of each band say which microphone, room and codec a
+    recording went through. They are moved part of the way, Beta-distributed, towards those of
+    another recording of either class; what is said, and the target, stay.
+
+    Args:
+        features: a batch, float32, shape (batch, frames, bands); not changed.
+        rng: draws partners and shares.
+        probability: of each recording to be changed.
+        concentration: both parameters of the Beta distribution.
+    """
+    count = len(features)
+    partners = rng.permutation(count)
+    moved = rng.random(count) < probability
+    drawn = rng.beta(concentration, concentration, count) * moved
+    share = drawn.astype(np.float32)[:, None, None]
+    mean = features.mean(axis=1, keepdims=True)
+    spread = features.std(axis=1, keepdims=True) + np.float32(1e-3)
+    new_mean = mean + share * (mean[partners] - mean)
+    new_spread = spread + share * (spread[partners] - spread)
+    mixed: Float32 = (features - mean) * (new_spread / spread) + new_mean
+    return mixed
 
 
 # Conditions of evaluation

@@ -23,6 +23,7 @@ from training.augment import (
     AugmentSettings,
     Rng,
     augment,
+    freq_mix_style,
     spec_augment,
     spec_average,
     spec_mix,
@@ -197,6 +198,9 @@ class BatchMaker:
         if self.augmentation.spec_mix:
             rng = self._rng(epoch, index, len(trials) + 1)
             features, wanted = spec_mix(features, wanted, rng, self.augmentation.spec_mix)
+        if self.augmentation.mix_style:
+            rng = self._rng(epoch, index, len(trials) + 2)
+            features = freq_mix_style(features, rng, self.augmentation.mix_style)
         return features[..., None], wanted[:, None]
 
     def window_features(self, trial: Trial, rng: Rng) -> Float32:

@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.features import FrontEnd, finish, log_mel_db
-from training.augment import Rng, spec_augment, spec_average
+from training.augment import (
+    AugmentSettings,
+    Rng,
+    freq_mix_style,
+    spec_augment,
+    spec_average,
+    spec_mix,
+)
 from training.cache import write_atomically
 from training.data import Batch, BatchMaker, Float32, LoaderSettings
 from training.errors import TrainingError
@@ -40,7 +47,6 @@ class PoolSettings:
         equaliser: chance of a random smooth frequency response, `equaliser_db` strong.
         noise: chance of a stationary noise floor, `noise_below_db` under the window's loudest.
         low_pass: chance of losing all bands above a random one, the upper half at most.
-        mix: chance that a pair of one class is mixed in power, as two talkers are.
     """
 
     windows: int = 0
@@ -52,7 +58,6 @@ class PoolSettings:
     noise: float = 0.4
     noise_below_db: tuple[float, float] = (25.0, 80.0)
     low_pass: float = 0.1
-    mix: float = 0.0
 
 
 def raw_front_end(front_end: FrontEnd) -> FrontEnd:
@@ -143,7 +148,10 @@ def _write_chunk(
 
 
 class PoolLoader:
-    """Batches drawn from pools: half of each class, cropped and varied; same place as `Loader`."""
+    """Batches drawn from pools: half of each class, cropped and varied; same place as `Loader`.
+
+    Of the augmentations those of features are made here, those of audio when a pool is built.
+    """
 
     def __init__(
         self,
@@ -151,15 +159,14 @@ class PoolLoader:
         front_end: FrontEnd,
         loader: LoaderSettings,
         settings: PoolSettings,
-        spec_average_share: float,
-        spec_augment_share: float,
+        augmentation: AugmentSettings,
         spoof_share: float,
         seed: int,
     ) -> None:
         self._front_end = front_end
         self._loader = loader
         self._settings = settings
-        self._shares = (spec_average_share, spec_augment_share)
+        self._augmentation = augmentation
         self._spoof_share = spoof_share
         self._seed = seed
         self._frames = front_end.frame_count(round(loader.window_s * front_end.sample_rate_hz))
@@ -190,14 +197,20 @@ class PoolLoader:
             decibels = stored[first : first + self._frames].astype(np.float32)
             features.append(self._varied(decibels, rng))
             wanted.append(self._targets[chunk][window])
-        return np.stack(features)[..., None], np.array(wanted, np.float32)[:, None]
+        batch, soft = np.stack(features), np.array(wanted, np.float32)
+        settings = self._augmentation
+        if settings.spec_mix:
+            batch, soft = spec_mix(batch, soft, rng, settings.spec_mix)
+        if settings.mix_style:
+            batch = freq_mix_style(batch, rng, settings.mix_style)
+        return batch[..., None], soft[:, None]
 
     def _varied(self, decibels: Float32, rng: Rng) -> Float32:
         features = finish(vary(decibels, self._settings, rng), self._front_end)
-        average, augment = self._shares
-        if rng.random() < average:
+        settings = self._augmentation
+        if rng.random() < settings.spec_average:
             features = spec_average(features, rng)
-        if rng.random() < augment:
+        if rng.random() < settings.spec_augment:
             features = spec_augment(features, rng, fill=float(features.mean()))
         return features
 

@@ -154,14 +154,12 @@ def make_loader(maker: BatchMaker, settings: RunSettings) -> Loader | PoolLoader
     if pool.windows:
         folders.append(Path(settings.cache) / f"pool-{pool.seed}")
         build_pool(folders[-1], maker, pool, settings.workers)
-    augmentation = settings.augmentation
     return PoolLoader(
         folders,
         settings.front_end,
         settings.loader,
         pool,
-        augmentation.spec_average,
-        augmentation.spec_augment,
+        settings.augmentation,
         settings.sampling.spoof_share,
         settings.seed,
     )

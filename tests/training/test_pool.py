@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,9 +43,12 @@ def maker(tmp_path):
     )
 
 
-def loader_of(folder, seed=1, loader=None, settings=POOL, front_end=FRONT_END):
+def loader_of(
+    folder, seed=1, loader=None, settings=POOL, front_end=FRONT_END,
+    augmentation=AugmentSettings.off(),
+):
     loader = loader or LoaderSettings(batch_size=8, window_s=1.0, windows_per_epoch=64)
-    return PoolLoader([folder], front_end, loader, settings, 0.0, 0.0, 0.5, seed)
+    return PoolLoader([folder], front_end, loader, settings, augmentation, 0.5, seed)
 
 
 def test_batches_hold_both_classes_in_equal_parts_and_the_loaders_frames(tmp_path, maker):
@@ -113,3 +118,21 @@ def test_chunks_do_not_depend_on_what_was_made_before(maker):
     make_chunk(maker, 0)
     again, _ = make_chunk(maker, 1)
     assert np.array_equal(second, again)
+
+
+def test_batches_are_mixed_in_style_or_by_masks_where_so_set(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    plain, wanted = next(loader_of(tmp_path / "pool").epoch(0))
+    styled, same = next(
+        loader_of(
+            tmp_path / "pool", augmentation=replace(AugmentSettings.off(), mix_style=1.0)
+        ).epoch(0)
+    )
+    assert styled.shape == plain.shape and np.abs(styled - plain).max() > 0
+    np.testing.assert_array_equal(same, wanted)
+    _, soft = next(
+        loader_of(
+            tmp_path / "pool", augmentation=replace(AugmentSettings.off(), spec_mix=1.0)
+        ).epoch(0)
+    )
+    assert ((soft > 0) & (soft < 1)).any()

@@ -50,6 +50,7 @@ ENGINES = {
     "melgan": EngineSpec("MelGAN(ttskit)", "vocoder", "melgan"),
     "world": EngineSpec("WORLD", "vocoder", "world"),
     "griffin-lim": EngineSpec("Griffin-Lim", "vocoder", "griffin_lim"),
+    "lyra": EngineSpec("Lyra-v2(SoundStream)", "vocoder", "lyra"),
     "piper": EngineSpec("Piper-VITS(joe)", "tts", "piper", ("en",)),
     "kokoro": EngineSpec(
         "Kokoro-82M", "tts", "kokoro", ("en", "es", "fr", "hi", "it", "ja", "pt", "zh")

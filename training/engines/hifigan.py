@@ -9,7 +9,7 @@ import soxr
 
 from training.engines import EngineMissing, Float32, Resynthesise, Rng
 from training.engines.packages import package_file
-from training.engines.torch_vocoder import MelSettings, log_mel_magnitude
+from training.engines.torch_vocoder import MelSettings, as_if_predicted, log_mel_magnitude
 
 RATE_HZ = 22050
 MEL = MelSettings(RATE_HZ, n_fft=1024, hop=256)
@@ -47,8 +47,9 @@ def load() -> Resynthesise:
 
     def resynthesise(samples: Float32, rng: Rng) -> Float32:
         wide = soxr.resample(samples, 16000, RATE_HZ)
+        mel = as_if_predicted(log_mel_magnitude(wide, MEL), rng)
         with torch.inference_mode():
-            made = network(torch.from_numpy(log_mel_magnitude(wide, MEL))[None])[0, 0].numpy()
+            made = network(torch.from_numpy(mel)[None])[0, 0].numpy()
         out: Float32 = soxr.resample(made, RATE_HZ, 16000)
         return out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.engines import EngineMissing, Float32, Resynthesise, Rng
 from training.engines.packages import package_file
-from training.engines.torch_vocoder import MelSettings, log_mel_magnitude
+from training.engines.torch_vocoder import MelSettings, as_if_predicted, log_mel_magnitude
 
 # Its page does not say what it was trained on: frames of 160 samples follow from its output; the
 # rest is the convention of the code base that its name points to.
@@ -25,10 +25,9 @@ def load() -> Resynthesise:
     network = torch.jit.load(str(path), map_location="cpu").eval()
 
     def resynthesise(samples: Float32, rng: Rng) -> Float32:
+        mel = as_if_predicted(log_mel_magnitude(samples, MEL), rng)
         with torch.inference_mode():
-            out: Float32 = network(
-                torch.from_numpy(log_mel_magnitude(samples, MEL))[None]
-            ).reshape(-1).numpy()
+            out: Float32 = network(torch.from_numpy(mel)[None]).reshape(-1).numpy()
         return out
 
     return resynthesise
