@@ -19,10 +19,11 @@ import numpy as np
 
 from edge.bundle import ModelBundle
 from edge.decision import DecisionRule, DecisionSettings, DecisionState, decide, sigmoid
+from training.data import Float32
 from training.errors import TrainingError
-from training.evaluate import write_json
+from training.evaluate import in_condition, write_json
 from training.long_audio import RATE_HZ, judged
-from training.protocols import Trial
+from training.protocols import Clip, Trial
 
 HIGHEST = 0.999
 
@@ -55,9 +56,23 @@ class Limits:
     source_share: float = 0.15
 
 
-def hear(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[Heard]:
-    """Score human speech as the daemon does, joined to long recordings (see `long_audio`)."""
+def hear(
+    bundle: ModelBundle,
+    trials: Sequence[Trial],
+    hours: float,
+    condition_name: str = "clean",
+    noises: Sequence[Clip] = (),
+) -> list[Heard]:
+    """Score human speech as the daemon does, joined to long recordings (see `long_audio`).
+
+    A device hears rooms, telephones and codecs, so a rule that is quiet on recordings as they were
+    published alone would not be on them.
+    """
     log_odds = bundle.manifest.calibration.log_odds
+
+    def channel(samples: Float32, name: str) -> Float32:
+        return in_condition(samples, name, condition_name, noises)
+
     return [
         Heard(
             source,
@@ -67,7 +82,7 @@ def hear(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[Hea
                 for one in results
             ),
         )
-        for source, seconds, results in judged(bundle, trials, hours)
+        for source, seconds, results in judged(bundle, trials, hours, channel)
     ]
 
 
@@ -129,7 +144,13 @@ def lowest_threshold(
 
 
 def choose(
-    run: Path, bundle_folder: Path, trials: Sequence[Trial], hours: float, limits: Limits
+    run: Path,
+    bundle_folder: Path,
+    trials: Sequence[Trial],
+    hours: float,
+    limits: Limits,
+    conditions: Sequence[str] = ("clean",),
+    noises: Sequence[Clip] = (),
 ) -> dict[str, Any]:
     """Choose a run's operating point on long human speech and write it into calibration.json.
 
@@ -139,6 +160,8 @@ def choose(
         trials: of `val`; spoofs are left out.
         hours: of speech at most.
         limits: see there.
+        conditions: what the speech is heard through, each in turn (see `augment.CONDITIONS`).
+        noises: recorded noise for the condition "replay".
 
     Returns:
         The operating point as calibration.json holds it.
@@ -147,7 +170,10 @@ def choose(
         TrainingError: there is no such threshold, or the run has no scores on `val`.
         BundleError: the bundle cannot be used.
     """
-    heard = hear(ModelBundle.load(bundle_folder, "float32"), trials, hours)
+    bundle = ModelBundle.load(bundle_folder, "float32")
+    heard = [
+        one for name in conditions for one in hear(bundle, trials, hours, name, noises)
+    ]
     threshold = lowest_threshold(heard, DecisionSettings(), limits)
     try:
         stored = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
@@ -162,8 +188,8 @@ def choose(
         "false_alert_rate": float((values[~spoof] > threshold).mean()),
         "miss_rate": float((values[spoof] <= threshold).mean()),
         "chosen_for": f"at most {limits.alerts_per_hour:g} false alerts per hour in "
-        f"{spoken_hours:.1f} hours of human speech of val, and at most {limits.source_share:.0%} "
-        "of the windows of any of its sources",
+        f"{spoken_hours:.1f} hours of human speech of val ({', '.join(conditions)}), and at most "
+        f"{limits.source_share:.0%} of the windows of any of its sources",
     }
     write_json(run / "calibration.json", {**stored, "operating_point": point})
     return point

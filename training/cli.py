@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from training.config import CorpusSettings, RunSettings
 
 
+# As training.augment.CONDITIONS, which would cost a second to import for --help.
+CONDITION_NAMES = ("clean", "telephone", "codec", "replay")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status, 1 after a mistake that a sentence explains."""
     # Said before Keras is imported: TensorFlow's greetings are not for the person who trains.
@@ -60,9 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", type=Path)
     _add_data(evaluate)
     evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
-    evaluate.add_argument(
-        "--condition", choices=("clean", "telephone", "codec", "replay"), default="clean"
-    )
+    evaluate.add_argument("--condition", choices=CONDITION_NAMES, default="clean")
     evaluate.add_argument(
         "--all-trials", action="store_true", help="also trials that are not marked for reports"
     )
@@ -150,6 +152,12 @@ def _parser() -> argparse.ArgumentParser:
     rule.add_argument(
         "--source-share", type=float, default=0.15,
         help="share of any one source's windows called spoof, at most",
+    )
+    rule.add_argument(
+        "--condition",
+        action="append",
+        choices=CONDITION_NAMES,
+        help="what the speech is heard through; may be given often (default clean)",
     )
     rule.set_defaults(command=_alert_rule)
 
@@ -373,9 +381,16 @@ def _alert_rule(arguments: argparse.Namespace) -> int:
     from training.alert_rule import Limits, choose
     from training.train import load_corpora
 
-    trials = load_corpora(_named_corpora(arguments), 1).side("val")
-    limits = Limits(arguments.per_hour, arguments.source_share)
-    point = choose(arguments.run, arguments.bundle, trials, arguments.hours, limits)
+    corpus = load_corpora(_named_corpora(arguments), 1)
+    point = choose(
+        arguments.run,
+        arguments.bundle,
+        corpus.side("val"),
+        arguments.hours,
+        Limits(arguments.per_hour, arguments.source_share),
+        arguments.condition or ["clean"],
+        corpus.noises,
+    )
     print(
         f"threshold {point['threshold']:.4f}: {point['chosen_for']}; of the recordings of val "
         f"{point['false_alert_rate']:.1%} of the human ones lie above it and "

@@ -108,15 +108,30 @@ def _features(
     noise_key = hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def transform(samples: Float32, clip: Clip) -> Float32:
-        def noise(rng: Rng, count: int) -> Float32:
-            whole = read_clip(noises[int(rng.integers(len(noises)))])
-            first = int(rng.integers(0, max(1, len(whole) - count + 1)))
-            return whole[first : first + count]
-
-        rng = trial_rng(clip.id, condition_name)
-        return condition(samples, condition_name, rng, noise if noises else None)
+        return in_condition(samples, clip.id, condition_name, noises)
 
     return cache.features(trial, f"{condition_name}:{trial.id}:{noise_key}", transform)
+
+
+def in_condition(
+    samples: Float32, key: str, condition_name: str, noises: Sequence[Clip] = ()
+) -> Float32:
+    """A recording under one of `augment.CONDITIONS`, the same for a key every time.
+
+    Args:
+        samples: float32, shape (n,), 16 kHz.
+        key: names the recording.
+        condition_name: the condition.
+        noises: recorded noise for the condition "replay"; none = coloured noise.
+    """
+
+    def noise(rng: Rng, count: int) -> Float32:
+        whole = read_clip(noises[int(rng.integers(len(noises)))])
+        first = int(rng.integers(0, max(1, len(whole) - count + 1)))
+        return whole[first : first + count]
+
+    rng = trial_rng(key, condition_name)
+    return condition(samples, condition_name, rng, noise if noises else None)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ long is heard; each passes through `edge.detector.Detector` with a bundle's rule
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,15 +82,27 @@ def _joined(clips: list[Trial]) -> Float32:
 
 
 def judged(
-    bundle: ModelBundle, trials: Sequence[Trial], hours: float
+    bundle: ModelBundle,
+    trials: Sequence[Trial],
+    hours: float,
+    channel: Callable[[Float32, str], Float32] = lambda samples, _: samples,
 ) -> Iterator[tuple[str, float, list[WindowResult]]]:
-    """Source, seconds and windows of bona fide trials, joined, as the daemon decides on them."""
+    """Source, seconds and windows of bona fide trials, joined, as the daemon decides on them.
+
+    Args:
+        bundle: network and rule.
+        trials: those of them that are spoofs are left out.
+        hours: of speech, at most.
+        channel: what each joined recording goes through, given the samples and its name.
+    """
     scorer = open_scorer(bundle)
     rule = DecisionRule.of(DecisionSettings(), bundle.manifest.operating_point)
     settings = DetectorSettings.of(bundle.manifest, rule)
-    for source, samples in recordings([t for t in trials if not t.is_spoof], hours):
+    human = [trial for trial in trials if not trial.is_spoof]
+    for index, (source, samples) in enumerate(recordings(human, hours)):
         detector = Detector(settings, scorer.score)
-        results = detector.accept(AudioBlock(samples, 0)) + detector.finish()
+        heard = channel(samples, f"{source}:{index}")
+        results = detector.accept(AudioBlock(heard, 0)) + detector.finish()
         yield source, len(samples) / RATE_HZ, results
 
 

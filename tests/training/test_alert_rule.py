@@ -5,9 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge.bundle import DEFAULT_BUNDLE, ModelBundle
 from edge.decision import DecisionRule, DecisionSettings, sigmoid
-from training.alert_rule import Heard, Limits, alerts_in, lowest_threshold, spoof_shares, within
+from training.alert_rule import (
+    Heard,
+    Limits,
+    alerts_in,
+    hear,
+    lowest_threshold,
+    spoof_shares,
+    within,
+)
+from training.augment import CONDITIONS
+from training.cli import CONDITION_NAMES
 from training.errors import TrainingError
+from training.protocols import Trial
 
 RULE = DecisionSettings(alert_windows=2, of_windows=3, cooldown_s=0.0)
 
@@ -52,3 +64,19 @@ def test_an_alert_that_never_ends_is_not_taken_for_peace():
 def test_speech_that_was_never_scored_cannot_choose():
     with pytest.raises(TrainingError, match="no scored"):
         lowest_threshold([heard([None] * 10)], RULE, Limits())
+
+
+def test_speech_is_heard_through_the_condition_that_is_named():
+    human = DEFAULT_BUNDLE.parents[1] / "demo" / "human.flac"
+    trials = [Trial("human", human, source="demo")]
+    bundle = ModelBundle.load(variant="float32")
+    clean, again, replayed = (
+        hear(bundle, trials, 1.0, name) for name in ("clean", "clean", "replay")
+    )
+    assert clean == again
+    assert len(clean[0].windows) == len(replayed[0].windows) > 0
+    assert clean[0].windows != replayed[0].windows
+
+
+def test_the_command_line_knows_every_condition():
+    assert CONDITION_NAMES == CONDITIONS
