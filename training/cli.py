@@ -162,8 +162,15 @@ def _parser() -> argparse.ArgumentParser:
     rule.set_defaults(command=_alert_rule)
 
     average = commands.add_parser("average", help="a run from the mean weights of checkpoints")
-    average.add_argument("run", type=Path, help="run that the checkpoints are of")
-    average.add_argument("checkpoints", type=Path, nargs="+", help="copies of its state.npz")
+    average.add_argument("run", type=Path, help="run whose settings the new one takes")
+    average.add_argument(
+        "checkpoints", type=Path, nargs="+",
+        help="epoch-NNN.npz of it (see keep_epochs), or of other runs of the same network",
+    )
+    average.add_argument(
+        "--running", action="store_true",
+        help="take each checkpoint's running average, not its last weights",
+    )
     average.add_argument("--out", type=Path, required=True, help="folder of the new run")
     average.set_defaults(command=_average)
 
@@ -402,7 +409,9 @@ def _alert_rule(arguments: argparse.Namespace) -> int:
 def _average(arguments: argparse.Namespace) -> int:
     from training.average import average_run
 
-    eer = average_run(arguments.run, arguments.checkpoints, arguments.out)
+    eer = average_run(
+        arguments.run, arguments.checkpoints, arguments.out, arguments.running
+    )
     print(f"val EER {eer:.4f}; {arguments.out}")
     return 0
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from training.average import average_run
 from training.cache import FeatureCache, WindowSettings
 from training.cli import main
 from training.config import RunSettings, read_settings
@@ -320,3 +321,27 @@ def test_the_middle_of_a_file_can_be_scored_alone(settings: RunSettings, tmp_pat
         tmp_path, settings.front_end, WindowSettings(window_s=1.0, scope="middle")
     )
     assert all(len(middle.features(trial)) == 1 for trial in corpus.trials[:4])
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_mean_of_two_checkpoints_is_a_run_of_its_own(
+    running: bool, settings: RunSettings, tmp_path: Path
+) -> None:
+    kept = replace(
+        settings, keep_epochs=2, optimiser=replace(settings.optimiser, average_momentum=0.5)
+    )
+    train(tmp_path / "run", kept, say=lambda line: None)
+    checkpoints = sorted((tmp_path / "run" / "checkpoint").glob("epoch-*.npz"))
+    assert len(checkpoints) == 2
+    eer = average_run(
+        tmp_path / "run", checkpoints, tmp_path / "mean", running, say=lambda line: None
+    )
+    assert 0 <= eer <= 0.5
+    report = json.loads((tmp_path / "mean" / "report-val.json").read_text())
+    assert report["all"]["eer"] == pytest.approx(eer)
+    which = "average" if running else "model"
+    with np.load(checkpoints[0]) as first, np.load(checkpoints[1]) as second:
+        expected = (first[f"{which}0"] + second[f"{which}0"]) / 2
+    np.testing.assert_allclose(weights(tmp_path / "mean")[0], expected, atol=1e-6)
+    with pytest.raises(TrainingError, match="holds a run already"):
+        average_run(tmp_path / "run", checkpoints, tmp_path / "mean", running)
