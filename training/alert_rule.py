@@ -143,32 +143,6 @@ def lowest_threshold(
     return found
 
 
-def threshold_for_other_sources(
-    heard: Sequence[Heard], settings: DecisionSettings, limits: Limits, steps: int = 200
-) -> float:
-    """The lowest threshold within the limits, raised for sources that were not heard.
-
-    What keeps quiet on the sources that chose it need not on the next one. How far the next one
-    may lie above is seen by leaving out each source in turn (Quenouille's jackknife): the most
-    that a left-out source would have asked for, in log-odds, is added once more.
-
-    Raises:
-        TrainingError: as `lowest_threshold`.
-    """
-    whole = lowest_threshold(heard, settings, limits, steps)
-    others = []
-    for source in sorted({one.source for one in heard}):
-        rest = [one for one in heard if one.source != source]
-        if any(odds is not None for one in rest for _, odds in one.windows):
-            others.append(lowest_threshold(rest, settings, limits, steps))
-    asked_for = _log_odds(whole) - _log_odds(min(others, default=whole))
-    return min(HIGHEST, sigmoid(_log_odds(whole) + max(0.0, asked_for)))
-
-
-def _log_odds(probability: float) -> float:
-    return float(np.log(probability / (1 - probability)))
-
-
 def choose(
     run: Path,
     bundle_folder: Path,
@@ -201,7 +175,7 @@ def choose(
     for name in conditions:  # each by itself: a quiet one must not make up for a loud one
         heard = hear(bundle, trials, hours, name, noises)
         spoken_hours = sum(one.seconds for one in heard) / 3600
-        threshold = max(threshold, threshold_for_other_sources(heard, DecisionSettings(), limits))
+        threshold = max(threshold, lowest_threshold(heard, DecisionSettings(), limits))
     try:
         stored = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
         with open(run / "scores-val.csv", newline="", encoding="utf-8") as file:
@@ -214,9 +188,8 @@ def choose(
         "false_alert_rate": float((values[~spoof] > threshold).mean()),
         "miss_rate": float((values[spoof] <= threshold).mean()),
         "chosen_for": f"at most {limits.alerts_per_hour:g} false alerts per hour in "
-        f"{spoken_hours:.1f} hours of human speech of val (each of {', '.join(conditions)}) and "
-        f"{limits.source_share:.0%} of the windows of any of its sources, then raised by what "
-        "the most alarming source alone had asked for",
+        f"{spoken_hours:.1f} hours of human speech of val ({', '.join(conditions)}), and at most "
+        f"{limits.source_share:.0%} of the windows of any of its sources",
     }
     write_json(run / "calibration.json", {**stored, "operating_point": point})
     return point

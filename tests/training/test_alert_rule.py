@@ -14,7 +14,6 @@ from training.alert_rule import (
     hear,
     lowest_threshold,
     spoof_shares,
-    threshold_for_other_sources,
     within,
 )
 from training.augment import CONDITIONS
@@ -65,26 +64,6 @@ def test_an_alert_that_never_ends_is_not_taken_for_peace():
 def test_speech_that_was_never_scored_cannot_choose():
     with pytest.raises(TrainingError, match="no scored"):
         lowest_threshold([heard([None] * 10)], RULE, Limits())
-
-
-def test_a_source_that_is_yet_to_come_may_lie_as_far_above_as_one_did():
-    calm, odd = hours_of_speech(5, "calm"), hours_of_speech(15, "odd")
-    limits = Limits(alerts_per_hour=0.5)
-    alone = lowest_threshold([calm], RULE, limits)
-    both = lowest_threshold([calm, odd], RULE, limits)
-    chosen = threshold_for_other_sources([calm, odd], RULE, limits)
-
-    def log_odds(p):
-        return np.log(p / (1 - p))
-
-    assert alone < both < chosen
-    assert log_odds(chosen) - log_odds(both) == pytest.approx(log_odds(both) - log_odds(alone))
-
-
-def test_one_source_alone_is_taken_as_it_is():
-    only, limits = [hours_of_speech(5)], Limits(alerts_per_hour=0.5)
-    chosen = threshold_for_other_sources(only, RULE, limits)
-    assert chosen == pytest.approx(lowest_threshold(only, RULE, limits))
 
 
 def test_speech_is_heard_through_the_condition_that_is_named():
