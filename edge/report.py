@@ -29,6 +29,7 @@ Record = dict[str, Any]
 BAR_CELLS = 20
 RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
 COLOURS = {BONAFIDE: GREEN, SPOOF: RED, NO_SPEECH: DIM}
+UNSURE = "unsure"
 
 
 def timestamp(time: datetime) -> str:
@@ -212,12 +213,23 @@ def _window_text(record: Mapping[str, Any], style: Style) -> str:
         gauge, number = " " * BAR_CELLS, " " * 6
     else:
         gauge, number = bar(probability, style.blocks), f"{probability:6.1%}"
-    verdict = record["verdict"]
+    word, colour = _told_verdict(record)
     reason = "" if record["health"] == HEALTHY else f" ({record['health']})"
     mark = style.paint("  ALERT", f"{BOLD};{RED}") if record["alerting"] else ""
-    colour = COLOURS.get(verdict, YELLOW)
-    told = style.paint(f"{gauge} {number}  {verdict}{reason}", colour)
+    told = style.paint(f"{gauge} {number}  {word}{reason}", colour)
     return f"{_head(record, style)}  {told}{mark}"
+
+
+def _told_verdict(record: Mapping[str, Any]) -> tuple[str, str]:
+    """The word for a verdict, and its colour.
+
+    A quiet threshold leaves voices below it that are more likely synthetic than not. To a person
+    "bonafide" beside 90 % reads as a fault; the record's verdict, which machines act on, stays.
+    """
+    verdict, probability = record["verdict"], record["spoof_probability"]
+    if verdict == BONAFIDE and probability is not None and probability > 0.5:
+        return UNSURE, YELLOW
+    return verdict, COLOURS.get(verdict, YELLOW)
 
 
 def _alert_text(record: Mapping[str, Any], style: Style) -> str:
@@ -268,5 +280,6 @@ def recording_text(record: Mapping[str, Any], style: Style = Style()) -> str:
     total = scored + record["windows_without_speech"]
     windows = f"{scored} of {total} window{'' if total == 1 else 's'} judged"
     health = f", {record['health']}" if "health" in record else ""
-    verdict = style.paint(f"{record['verdict']:<10}", COLOURS.get(record["verdict"], YELLOW))
+    word, colour = _told_verdict(record)
+    verdict = style.paint(f"{word:<10}", colour)
     return f"{verdict}{number}  {record['file']}  ({windows}{health})"

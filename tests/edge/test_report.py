@@ -108,6 +108,19 @@ def test_windows_read_well_on_a_terminal() -> None:
     assert "█" in text_line(window(), Style(blocks=True))
 
 
+def test_a_voice_that_is_likely_synthetic_but_below_the_threshold_is_not_called_human() -> None:
+    below = window(verdict="bonafide")
+    assert below["verdict"] == "bonafide"
+    assert text_line(below) == "03:04:05  ##################..  88.1%  unsure"
+    assert "\x1b[33m" in text_line(below, Style(colour=True))
+    assert text_line(window(verdict="bonafide", probability=0.4)).endswith("40.0%  bonafide")
+    record = {
+        "file": "x.wav", "verdict": "bonafide", "spoof_probability": 0.9, "windows": [{}],
+        "windows_without_speech": 0,
+    }
+    assert recording_text(record).startswith("unsure ")
+
+
 def test_alerts_and_events_read_well_on_a_terminal() -> None:
     alert = alert_record(window(), "raised", "a", "a", DecisionRule(0.5))
     assert "ALERT  The voice at hall is likely synthetic" in text_line(alert)
