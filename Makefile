@@ -14,6 +14,7 @@ PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 # The shipped network, from the manifest: see training/recipes. Each step goes on where it stopped.
+# It needs the synthesisers that docs/training.md lists: one that is missing is named and skipped.
 CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
@@ -25,7 +26,7 @@ EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS)
   --packages $(MODEL_WORK)/debs
 
 # Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
-# make TORCH=torch==2.13.0
+# make model TORCH=torch==2.13.0
 TORCH ?= torch
 
 .PHONY: model help run test test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean

@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ import numpy as np
 
 from edge.bundle import ModelBundle
 from edge.decision import DecisionRule, DecisionSettings, DecisionState, decide, sigmoid
-from training.data import Float32
 from training.errors import TrainingError
 from training.evaluate import in_condition, write_json
 from training.long_audio import RATE_HZ, judged
@@ -69,10 +69,7 @@ def hear(
     published alone would not be on them.
     """
     log_odds = bundle.manifest.calibration.log_odds
-
-    def channel(samples: Float32, name: str) -> Float32:
-        return in_condition(samples, name, condition_name, noises)
-
+    channel = partial(in_condition, condition_name=condition_name, noises=noises)
     return [
         Heard(
             source,
@@ -160,7 +157,7 @@ def choose(
         trials: of `val`; spoofs are left out.
         hours: of speech at most.
         limits: see there.
-        conditions: what the speech is heard through, each in turn (see `augment.CONDITIONS`).
+        conditions: what the speech is heard through, each in turn (see `protocols.CONDITIONS`).
         noises: recorded noise for the condition "replay".
 
     Returns:

@@ -18,6 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from training.codecs import TELEPHONE_CODECS, WIDEBAND_CODECS, transcode
+from training.protocols import CONDITIONS
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -632,9 +633,28 @@ def freq_mix_style(
     return mixed
 
 
+def mask_features(features: Float32, settings: AugmentSettings, rng: Rng) -> Float32:
+    """One window, shape (frames, bands), behind the masks that are drawn for it."""
+    if rng.random() < settings.spec_average:
+        features = spec_average(features, rng)
+    if rng.random() < settings.spec_augment:
+        features = spec_augment(features, rng, fill=float(features.mean()))
+    return features
+
+
+def mix_batch(
+    features: Float32, targets: Float32, settings: AugmentSettings, rng: Rng
+) -> tuple[Float32, Float32]:
+    """A batch (see `spec_mix`) whose recordings are mixed with each other, where so set."""
+    if settings.spec_mix:
+        features, targets = spec_mix(features, targets, rng, settings.spec_mix)
+    if settings.mix_style:
+        features = freq_mix_style(features, rng, settings.mix_style)
+    return features, targets
+
+
 # Conditions of evaluation
 
-CONDITIONS = ("clean", "telephone", "codec", "replay")
 REPLAY_SNR_DB = 15.0
 
 

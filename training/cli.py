@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING
 
 from edge.errors import ConfigError, EdgeError
 from edge.windows import PADDINGS
+from training.protocols import CONDITIONS, SPLITS
 
 if TYPE_CHECKING:
     from training.config import CorpusSettings, RunSettings
-
-
-# As training.augment.CONDITIONS, which would cost a second to import for --help.
-CONDITION_NAMES = ("clean", "telephone", "codec", "replay")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="report on one side of a corpus")
     evaluate.add_argument("run", type=Path)
     _add_data(evaluate)
-    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
-    evaluate.add_argument("--condition", choices=CONDITION_NAMES, default="clean")
+    evaluate.add_argument("--split", choices=SPLITS, default="test")
+    evaluate.add_argument("--condition", choices=CONDITIONS, default="clean")
     evaluate.add_argument(
         "--all-trials", action="store_true", help="also trials that are not marked for reports"
     )
@@ -136,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     alerts.add_argument("bundle", type=Path)
     _add_data(alerts)
-    alerts.add_argument("--split", choices=("train", "val", "test"), default="test")
+    alerts.add_argument("--split", choices=SPLITS, default="test")
     alerts.add_argument("--hours", type=float, default=2.0)
     alerts.add_argument("--out", type=Path, help="write the table there as well")
     alerts.set_defaults(command=_false_alerts)
@@ -156,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     rule.add_argument(
         "--condition",
         action="append",
-        choices=CONDITION_NAMES,
+        choices=CONDITIONS,
         help="what the speech is heard through; may be given often (default clean)",
     )
     rule.set_defaults(command=_alert_rule)

@@ -13,12 +13,13 @@ import yaml
 import edge.settings
 from edge.errors import ConfigError
 from edge.features import FrontEnd
-from training.augment import CONDITIONS, AugmentSettings
+from training.augment import AugmentSettings
 from training.cache import WindowSettings
 from training.data import LoaderSettings, SamplingSettings
 from training.losses import LossSettings
 from training.models import ModelSettings
 from training.pool import PoolSettings
+from training.protocols import CONDITIONS
 
 SCHEDULES = ("cosine", "plateau", "constant")
 

@@ -23,10 +23,8 @@ from training.augment import (
     AugmentSettings,
     Rng,
     augment,
-    freq_mix_style,
-    spec_augment,
-    spec_average,
-    spec_mix,
+    mask_features,
+    mix_batch,
 )
 from training.cache import WaveCache
 from training.protocols import Clip, Trial, targets
@@ -195,23 +193,14 @@ class BatchMaker:
         wanted = targets(trials)
         for place, trial in enumerate(trials):
             wanted[place] = self.soft_targets.get(trial.id, wanted[place])
-        if self.augmentation.spec_mix:
-            rng = self._rng(epoch, index, len(trials) + 1)
-            features, wanted = spec_mix(features, wanted, rng, self.augmentation.spec_mix)
-        if self.augmentation.mix_style:
-            rng = self._rng(epoch, index, len(trials) + 2)
-            features = freq_mix_style(features, rng, self.augmentation.mix_style)
+        rng = self._rng(epoch, index, len(trials) + 1)
+        features, wanted = mix_batch(features, wanted, self.augmentation, rng)
         return features[..., None], wanted[:, None]
 
     def window_features(self, trial: Trial, rng: Rng) -> Float32:
         """One augmented window of a trial: float32, shape (frames, bands)."""
         features = log_mel(self.window(trial, rng), self.front_end)
-        settings = self.augmentation
-        if rng.random() < settings.spec_average:
-            features = spec_average(features, rng)
-        if rng.random() < settings.spec_augment:
-            features = spec_augment(features, rng, fill=float(features.mean()))
-        return features
+        return mask_features(features, self.augmentation, rng)
 
     def window(self, trial: Trial, rng: Rng) -> Float32:
         """One augmented window of a trial: float32, shape (window_samples,)."""

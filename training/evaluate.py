@@ -73,7 +73,7 @@ def score_trials(
         score_windows: the model.
         trials: what to score.
         cache: makes and keeps their features.
-        condition_name: one of `augment.CONDITIONS`, the same for a trial every time.
+        condition_name: one of `protocols.CONDITIONS`, the same for a trial every time.
         noises: recorded noise for the condition "replay".
         quiet: no progress bar.
 
@@ -116,7 +116,7 @@ def _features(
 def in_condition(
     samples: Float32, key: str, condition_name: str, noises: Sequence[Clip] = ()
 ) -> Float32:
-    """A recording under one of `augment.CONDITIONS`, the same for a key every time.
+    """A recording under one of `protocols.CONDITIONS`, the same for a key every time.
 
     Args:
         samples: float32, shape (n,), 16 kHz.

@@ -18,14 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.features import FrontEnd, finish, log_mel_db
-from training.augment import (
-    AugmentSettings,
-    Rng,
-    freq_mix_style,
-    spec_augment,
-    spec_average,
-    spec_mix,
-)
+from training.augment import AugmentSettings, Rng, mask_features, mix_batch
 from training.cache import write_atomically
 from training.data import Batch, BatchMaker, Float32, LoaderSettings
 from training.errors import TrainingError
@@ -197,22 +190,14 @@ class PoolLoader:
             decibels = stored[first : first + self._frames].astype(np.float32)
             features.append(self._varied(decibels, rng))
             wanted.append(self._targets[chunk][window])
-        batch, soft = np.stack(features), np.array(wanted, np.float32)
-        settings = self._augmentation
-        if settings.spec_mix:
-            batch, soft = spec_mix(batch, soft, rng, settings.spec_mix)
-        if settings.mix_style:
-            batch = freq_mix_style(batch, rng, settings.mix_style)
+        batch, soft = mix_batch(
+            np.stack(features), np.array(wanted, np.float32), self._augmentation, rng
+        )
         return batch[..., None], soft[:, None]
 
     def _varied(self, decibels: Float32, rng: Rng) -> Float32:
         features = finish(vary(decibels, self._settings, rng), self._front_end)
-        settings = self._augmentation
-        if rng.random() < settings.spec_average:
-            features = spec_average(features, rng)
-        if rng.random() < settings.spec_augment:
-            features = spec_augment(features, rng, fill=float(features.mean()))
-        return features
+        return mask_features(features, self._augmentation, rng)
 
     def close(self) -> None:
         self._chunks = []

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 LABELS = ("bonafide", "spoof")
 SPLITS = ("train", "val", "test")
+# What results are given under; see `augment.condition`.
+CONDITIONS = ("clean", "telephone", "codec", "replay")
 
 
 @dataclass(frozen=True)

@@ -662,7 +662,7 @@ def evaluate_run(
     Args:
         folder: the run.
         split: "train", "val" or "test".
-        condition_name: one of `augment.CONDITIONS`.
+        condition_name: one of `protocols.CONDITIONS`.
         corpora: other data than the run's own; () = the run's.
         reported_only: only trials that results are given on.
         scope: "file" (sliding windows over all of it) or "middle" (its middle five seconds).

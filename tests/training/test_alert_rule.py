@@ -16,10 +16,9 @@ from training.alert_rule import (
     spoof_shares,
     within,
 )
-from training.augment import CONDITIONS
-from training.cli import CONDITION_NAMES
+from training.cli import _parser
 from training.errors import TrainingError
-from training.protocols import Trial
+from training.protocols import CONDITIONS, Trial
 
 RULE = DecisionSettings(alert_windows=2, of_windows=3, cooldown_s=0.0)
 
@@ -79,4 +78,7 @@ def test_speech_is_heard_through_the_condition_that_is_named():
 
 
 def test_the_command_line_knows_every_condition():
-    assert CONDITION_NAMES == CONDITIONS
+    for name in CONDITIONS:
+        assert _parser().parse_args(["evaluate", "run", "--condition", name]).condition == name
+        rule = _parser().parse_args(["alert-rule", "run", "bundle", "--condition", name])
+        assert rule.condition == [name]

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.augment import (
-    CONDITIONS,
     FIR_HZ,
     FIR_TAPS,
     AugmentSettings,
@@ -44,6 +43,7 @@ from training.augment import (
     trial_rng,
     trim_edges,
 )
+from training.protocols import CONDITIONS
 
 RATE_HZ = 16000
 PROBABILITIES = [
