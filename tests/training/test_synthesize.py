@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from training.cli import main
-from training.engines import ENGINES, EngineMissing, load_engine
-from training.engines.programs import require
+from training.engines import ENGINES, EngineMissing, load_engine, programs
+from training.engines.programs import require, spoken
 from training.errors import CorpusError, TrainingError
 from training.protocols import Trial
 from training.sentences import SENTENCES
@@ -111,3 +111,17 @@ def test_the_command_says_that_a_count_is_wrong(tmp_path, capsys):
     status = main(["synthesize", str(tmp_path), "--out", str(tmp_path), "--engine", "world=many"])
     assert status == 1
     assert "NAME=COUNT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("sleep 5", "sh took longer than 0.2 s"),
+        ("echo no such voice >&2; exit 3", "sh failed: no such voice"),
+        ("exit 0", "sh wrote no sound"),
+    ],
+)
+def test_a_program_that_hangs_or_fails_is_told_in_a_sentence(monkeypatch, script, why):
+    monkeypatch.setattr(programs, "TIMEOUT_S", 0.2)
+    with pytest.raises(TrainingError, match=why):
+        spoken(["sh", "-c", script], "hello")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import soxr
 from training.engines import EngineMissing, Float32, Rng, Speak
 from training.engines.packages import npm_folder
 from training.engines.pinyin import chinese_phonemes
-from training.engines.programs import TIMEOUT_S, require
+from training.engines.programs import answer, require
 from training.errors import TrainingError
 
 RATE_HZ = 24000
@@ -179,10 +178,5 @@ def load() -> Speak:
 def _spoken_ipa(espeak: str, voice: str, clause: str) -> str:
     if not clause.strip():
         return ""
-    done = subprocess.run(
-        [espeak, "-q", "--ipa", "--tie=^", "-v", voice], input=clause.encode(),
-        capture_output=True, timeout=TIMEOUT_S, check=False,
-    )
-    if done.returncode:
-        raise TrainingError(f"espeak-ng failed: {done.stderr.decode().strip()[:200]}")
-    return " ".join(done.stdout.decode().split())
+    ipa = answer([espeak, "-q", "--ipa", "--tie=^", "-v", voice], clause)
+    return " ".join(ipa.decode().split())

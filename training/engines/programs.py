@@ -28,6 +28,23 @@ def require(program: str, package: str) -> str:
     return found
 
 
+def answer(command: Sequence[str], text: str) -> bytes:
+    """What a program writes to its standard output for a text on its standard input.
+
+    Raises:
+        TrainingError: the program fails, or takes longer than `TIMEOUT_S`.
+    """
+    try:
+        done = subprocess.run(
+            command, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TrainingError(f"{command[0]} took longer than {TIMEOUT_S} s") from error
+    if done.returncode:
+        raise TrainingError(f"{command[0]} failed: {done.stderr.decode().strip()[:200]}")
+    return done.stdout
+
+
 def spoken(command: Sequence[str], text: str) -> Float32:
     """16 kHz samples of what a program writes to the file that "{out}" in its command names.
 
@@ -36,14 +53,12 @@ def spoken(command: Sequence[str], text: str) -> Float32:
         text: what to read.
 
     Raises:
-        TrainingError: the program fails.
+        TrainingError: the program fails, takes longer than `TIMEOUT_S`, or writes nothing.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "spoken.wav"
         filled = [part.replace("{out}", str(target)) for part in command]
-        done = subprocess.run(
-            filled, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False
-        )
-        if done.returncode or not target.exists():
-            raise TrainingError(f"{command[0]} failed: {done.stderr.decode().strip()[:200]}")
+        answer(filled, text)
+        if not target.exists():
+            raise TrainingError(f"{command[0]} wrote no sound")
         return read_clip(Clip("", target))
