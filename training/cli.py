@@ -92,6 +92,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(pool)
     pool.set_defaults(command=_pool)
 
+    teacher = commands.add_parser(
+        "teacher", help="train a large network on the audio of pools, to teach the small one"
+    )
+    teacher.add_argument("teacher", type=Path, help="folder of the teacher")
+    teacher.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
+    teacher.add_argument("--windows", type=int, help="that it hears (default 24576)")
+    teacher.add_argument("--seed", type=int)
+    teacher.set_defaults(command=_teacher)
+
+    teach = commands.add_parser("teach", help="leave a teacher's opinion beside pools' windows")
+    teach.add_argument("teacher", type=Path)
+    teach.add_argument("pools", type=Path, nargs="+")
+    teach.set_defaults(command=_teach)
+
     extend = commands.add_parser(
         "extend", help="extract further bona fide speech of the sources that a manifest names"
     )
@@ -301,6 +315,25 @@ def _pool(arguments: argparse.Namespace) -> int:
     corpus = load_corpora(settings.corpora, settings.seed)
     maker = make_batches(corpus, prepare_waves(corpus, settings, print), settings)
     build_pool(arguments.pool, maker, settings.pool, settings.workers)
+    return 0
+
+
+def _teacher(arguments: argparse.Namespace) -> int:
+    from training.teacher import TeacherSettings, train_teacher
+
+    given = {
+        name: getattr(arguments, name)
+        for name in ("windows", "seed")
+        if getattr(arguments, name) is not None
+    }
+    train_teacher(arguments.teacher, arguments.pools, replace(TeacherSettings(), **given))
+    return 0
+
+
+def _teach(arguments: argparse.Namespace) -> int:
+    from training.teacher import teach
+
+    print(f"{teach(arguments.teacher, arguments.pools)} windows heard")
     return 0
 
 

@@ -3,6 +3,9 @@
 Augmenting audio costs more than a step of a small network. A pool keeps the raw log-Mel of
 thousands of augmented windows; each time one is drawn it is cropped at random, filtered, and laid
 under noise in the log-Mel itself, which costs a hundredth, so that no two epochs see the same.
+
+A pool may keep the windows' audio as well: a teacher (training/teacher.py) hears it, and leaves its
+own opinion of every window beside the label.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +30,7 @@ from training.protocols import targets
 
 CHUNK_BATCHES = 16
 FLOOR_DB = -100.0
+FULL_SCALE = 32767
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class PoolSettings:
         equaliser: chance of a random smooth frequency response, `equaliser_db` strong.
         noise: chance of a stationary noise floor, `noise_below_db` under the window's loudest.
         low_pass: chance of losing all bands above a random one, the upper half at most.
+        keep_audio: keep the windows as 16-bit audio too.
+        taught_share: how much of a window's target is the teacher's probability; the rest is the
+            label.
     """
 
     windows: int = 0
@@ -51,6 +59,12 @@ class PoolSettings:
     noise: float = 0.4
     noise_below_db: tuple[float, float] = (25.0, 80.0)
     low_pass: float = 0.1
+    keep_audio: bool = False
+    taught_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.taught_share <= 1:
+            raise ValueError(f"taught_share is {self.taught_share!r}; it must lie between 0 and 1")
 
 
 def raw_front_end(front_end: FrontEnd) -> FrontEnd:
@@ -69,24 +83,53 @@ def _start_worker(maker: BatchMaker) -> None:
     threadpool_limits(1)
 
 
-def _make_chunk(index: int) -> tuple[NDArray[np.float16], Float32]:
+@dataclass(frozen=True)
+class Chunk:
+    """Some windows of a pool.
+
+    Attributes:
+        features: raw log-Mel, float16, shape (windows, frames, bands), dB.
+        targets: float32, shape (windows,).
+        audio: int16, shape (windows, samples), if it is kept.
+    """
+
+    features: NDArray[np.float16]
+    targets: Float32
+    audio: NDArray[np.int16] | None = None
+
+
+def _make_chunk(job: tuple[int, bool]) -> Chunk:
     assert _maker is not None
-    return make_chunk(_maker, index)
+    return make_chunk(_maker, *job)
 
 
-def make_chunk(maker: BatchMaker, index: int) -> tuple[NDArray[np.float16], Float32]:
-    """Raw log-Mel (windows, frames, bands) in dB, and targets (windows,), of some batches."""
+def make_chunk(maker: BatchMaker, index: int, keep_audio: bool = False) -> Chunk:
+    """Windows of some batches; features are those of the audio that is kept, if it is."""
     front_end = raw_front_end(maker.front_end)
-    features, wanted = [], []
+    features, wanted, audio = [], [], []
     for batch in range(index * CHUNK_BATCHES, (index + 1) * CHUNK_BATCHES):
         trials = maker.draw(0, batch)
         for place, trial in enumerate(trials):
             rng = np.random.default_rng([maker.seed, 0, batch, place + 1])
             window = np.ascontiguousarray(maker.window(trial, rng), np.float32)
+            if keep_audio:
+                audio.append(to_16_bits(window))
+                window = from_16_bits(audio[-1])
             features.append(log_mel_db(window, front_end).astype(np.float16))
         soft = [maker.soft_targets.get(t.id, hard) for t, hard in zip(trials, targets(trials))]
         wanted.append(np.array(soft, np.float32))
-    return np.stack(features), np.concatenate(wanted)
+    return Chunk(
+        np.stack(features), np.concatenate(wanted), np.stack(audio) if keep_audio else None
+    )
+
+
+def to_16_bits(samples: Float32) -> NDArray[np.int16]:
+    """Samples of -1 ... 1 as a sound card gives them; what is louder is clipped."""
+    return np.rint(np.clip(samples, -1, 1) * FULL_SCALE).astype(np.int16)
+
+
+def from_16_bits(samples: NDArray[np.int16]) -> Float32:
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def build_pool(folder: Path, maker: BatchMaker, settings: PoolSettings, workers: int) -> None:
@@ -104,17 +147,19 @@ def build_pool(folder: Path, maker: BatchMaker, settings: PoolSettings, workers:
         index
         for index in range(-(-settings.windows // per_chunk))
         if not (folder / f"{index:05d}.targets.npy").exists()
+        or (settings.keep_audio and not (folder / f"{index:05d}.audio.npy").exists())
     ]
     if not missing:
         return
     if not workers:
         for index in missing:
-            _write_chunk(folder, index, *make_chunk(maker, index))
+            _write_chunk(folder, index, make_chunk(maker, index, settings.keep_audio))
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (maker,)) as pool:
-        for index, (features, wanted) in zip(missing, pool.map(_make_chunk, missing)):
-            _write_chunk(folder, index, features, wanted)
+        jobs = [(index, settings.keep_audio) for index in missing]
+        for index, chunk in zip(missing, pool.map(_make_chunk, jobs)):
+            _write_chunk(folder, index, chunk)
 
 
 def _claim(folder: Path, maker: BatchMaker) -> None:
@@ -133,11 +178,16 @@ def _claim(folder: Path, maker: BatchMaker) -> None:
     write_atomically(path, lambda file: file.write(text))
 
 
-def _write_chunk(
-    folder: Path, index: int, features: NDArray[np.float16], wanted: Float32
-) -> None:
-    write_atomically(folder / f"{index:05d}.features.npy", lambda file: np.save(file, features))
-    write_atomically(folder / f"{index:05d}.targets.npy", lambda file: np.save(file, wanted))
+def _write_chunk(folder: Path, index: int, chunk: Chunk) -> None:
+    # The targets last: with them a chunk counts as made.
+    write_array(folder / f"{index:05d}.features.npy", chunk.features)
+    if chunk.audio is not None:
+        write_array(folder / f"{index:05d}.audio.npy", chunk.audio)
+    write_array(folder / f"{index:05d}.targets.npy", chunk.targets)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    write_atomically(path, lambda file: np.save(file, array))
 
 
 class PoolLoader:
@@ -163,8 +213,8 @@ class PoolLoader:
         self._spoof_share = spoof_share
         self._seed = seed
         self._frames = front_end.frame_count(round(loader.window_s * front_end.sample_rate_hz))
-        self._chunks, self._targets = _open_pools(folders, front_end)
-        flat = np.concatenate(self._targets)
+        self._chunks, labels, self._targets = _open_pools(folders, front_end, settings.taught_share)
+        flat = np.concatenate(labels)
         places = [(c, w) for c, part in enumerate(self._targets) for w in range(len(part))]
         self._places = np.array(places)
         self._sides = (np.flatnonzero(flat < 0.5), np.flatnonzero(flat >= 0.5))
@@ -216,9 +266,10 @@ def _endless(side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]
 
 
 def _open_pools(
-    folders: Sequence[Path], front_end: FrontEnd
-) -> tuple[list[NDArray[np.float16]], list[Float32]]:
-    chunks, wanted = [], []
+    folders: Sequence[Path], front_end: FrontEnd, taught_share: float
+) -> tuple[list[NDArray[np.float16]], list[Float32], list[Float32]]:
+    """Features, labels and targets of all chunks."""
+    chunks, labels, wanted = [], [], []
     for folder in folders:
         description = folder / "pool.json"
         if not description.exists():
@@ -226,13 +277,31 @@ def _open_pools(
         made_with = json.loads(description.read_text(encoding="utf-8"))["front_end"]
         if made_with != raw_front_end(front_end).to_dict():
             raise TrainingError(f"the pool in {folder} was made with another front end")
-        for path in sorted(folder.glob("*.targets.npy")):
-            wanted.append(np.load(path))
-            stem = path.name.split(".")[0]
+        for stem in chunk_stems(folder):
+            labels.append(np.load(folder / f"{stem}.targets.npy"))
+            wanted.append(_targets(folder, stem, labels[-1], taught_share))
             chunks.append(np.load(folder / f"{stem}.features.npy", mmap_mode="r"))
     if not chunks:
         raise TrainingError("the pools are empty")
-    return chunks, wanted
+    return chunks, labels, wanted
+
+
+def chunk_stems(folder: Path) -> list[str]:
+    """Names of a pool's chunks, in order: each file is called NAME.something.npy."""
+    return sorted(path.name.split(".")[0] for path in folder.glob("*.targets.npy"))
+
+
+def _targets(folder: Path, stem: str, labels: Float32, taught_share: float) -> Float32:
+    if not taught_share:
+        return labels
+    path = folder / f"{stem}.taught.npy"
+    if not path.exists():
+        raise TrainingError(
+            f"no teacher has heard the pool in {folder}: make it with pool.keep_audio, then run "
+            f"`earwitness-train teach TEACHER {folder}`"
+        )
+    mixed: Float32 = (1 - taught_share) * labels + np.float32(taught_share) * np.load(path)
+    return mixed
 
 
 def vary(decibels: Float32, settings: PoolSettings, rng: Rng) -> Float32:

@@ -7,12 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.features import FrontEnd, log_mel
+from edge.features import FrontEnd, log_mel, log_mel_db
 from training.augment import AugmentSettings
 from training.cache import WaveCache
 from training.data import BatchMaker, LoaderSettings, SamplingSettings
 from training.errors import TrainingError
-from training.pool import PoolLoader, PoolSettings, build_pool, make_chunk, vary
+from training.pool import (
+    PoolLoader,
+    PoolSettings,
+    build_pool,
+    from_16_bits,
+    make_chunk,
+    raw_front_end,
+    to_16_bits,
+    vary,
+)
 from training.protocols import Trial
 
 FRONT_END = FrontEnd(
@@ -114,10 +123,42 @@ def test_noise_fills_the_quiet_and_leaves_the_loud():
 
 
 def test_chunks_do_not_depend_on_what_was_made_before(maker):
-    second, _ = make_chunk(maker, 1)
+    second = make_chunk(maker, 1)
     make_chunk(maker, 0)
-    again, _ = make_chunk(maker, 1)
-    assert np.array_equal(second, again)
+    again = make_chunk(maker, 1)
+    assert np.array_equal(second.features, again.features)
+
+
+def test_a_pool_that_keeps_audio_holds_what_its_features_were_made_of(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    build_pool(tmp_path / "pool", maker, replace(POOL, keep_audio=True), 0)
+    audio = np.load(tmp_path / "pool" / "00000.audio.npy")
+    features = np.load(tmp_path / "pool" / "00000.features.npy")
+    assert audio.shape == (128, 24000) and audio.dtype == np.int16
+    made = log_mel_db(from_16_bits(audio[5]), raw_front_end(FRONT_END)).astype(np.float16)
+    np.testing.assert_array_equal(features[5], made)
+
+
+def test_what_is_louder_than_full_scale_is_clipped_not_wrapped_round():
+    samples = np.array([-2.0, -1.0, 0.0, 0.5, 1.5], np.float32)
+    np.testing.assert_allclose(from_16_bits(to_16_bits(samples)), [-1, -1, 0, 0.5, 1], atol=2e-5)
+
+
+def test_a_teachers_opinion_takes_its_share_of_the_target(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    for path in (tmp_path / "pool").glob("*.targets.npy"):
+        unsure = np.full_like(np.load(path), 0.4)
+        np.save(path.with_name(path.name.replace("targets", "taught")), unsure)
+    settings = replace(POOL, taught_share=0.5)
+    _, wanted = next(loader_of(tmp_path / "pool", settings=settings).epoch(0))
+    np.testing.assert_allclose(np.unique(wanted), [0.2, 0.7], atol=1e-6)
+    assert (wanted > 0.5).sum() == 4
+
+
+def test_a_pool_that_no_teacher_has_heard_says_how_one_does(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    with pytest.raises(TrainingError, match="earwitness-train teach"):
+        loader_of(tmp_path / "pool", settings=replace(POOL, taught_share=0.5))
 
 
 def test_batches_are_mixed_in_style_or_by_masks_where_so_set(tmp_path, maker):
