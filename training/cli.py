@@ -101,9 +101,14 @@ def _parser() -> argparse.ArgumentParser:
     teacher.add_argument("--seed", type=int)
     teacher.set_defaults(command=_teacher)
 
-    teach = commands.add_parser("teach", help="leave a teacher's opinion beside pools' windows")
-    teach.add_argument("teacher", type=Path)
-    teach.add_argument("pools", type=Path, nargs="+")
+    teach = commands.add_parser(
+        "teach", help="leave what other networks think beside the windows of pools"
+    )
+    teach.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
+    teach.add_argument(
+        "--by", type=Path, action="append", required=True, metavar="FOLDER",
+        help="a run or a teacher; of several, the mean of their logits counts",
+    )
     teach.set_defaults(command=_teach)
 
     extend = commands.add_parser(
@@ -331,9 +336,9 @@ def _teacher(arguments: argparse.Namespace) -> int:
 
 
 def _teach(arguments: argparse.Namespace) -> int:
-    from training.teacher import teach
+    from training.teach import teach
 
-    print(f"{teach(arguments.teacher, arguments.pools)} windows heard")
+    print(f"{teach(arguments.pools, arguments.by)} windows heard")
     return 0
 
 

@@ -4,7 +4,7 @@ Augmenting audio costs more than a step of a small network. A pool keeps the raw
 thousands of augmented windows; each time one is drawn it is cropped at random, filtered, and laid
 under noise in the log-Mel itself, which costs a hundredth, so that no two epochs see the same.
 
-A pool may keep the windows' audio as well: a teacher (training/teacher.py) hears it, and leaves its
+A pool may keep the windows' audio as well: teachers (training/teach.py) hear it, and leave their
 own opinion of every window beside the label.
 """
 
@@ -291,6 +291,20 @@ def chunk_stems(folder: Path) -> list[str]:
     return sorted(path.name.split(".")[0] for path in folder.glob("*.targets.npy"))
 
 
+def heard_stems(folder: Path) -> list[str]:
+    """Names of a pool's chunks, all of which hold audio.
+
+    Raises:
+        TrainingError: one does not, or there is none.
+    """
+    stems = chunk_stems(folder)
+    if not stems or any(not (folder / f"{stem}.audio.npy").exists() for stem in stems):
+        raise TrainingError(
+            f"the pool in {folder} holds no audio for a teacher; make it with pool.keep_audio"
+        )
+    return stems
+
+
 def _targets(folder: Path, stem: str, labels: Float32, taught_share: float) -> Float32:
     if not taught_share:
         return labels
@@ -298,7 +312,7 @@ def _targets(folder: Path, stem: str, labels: Float32, taught_share: float) -> F
     if not path.exists():
         raise TrainingError(
             f"no teacher has heard the pool in {folder}: make it with pool.keep_audio, then run "
-            f"`earwitness-train teach TEACHER {folder}`"
+            f"`earwitness-train teach {folder} --by RUN`"
         )
     mixed: Float32 = (1 - taught_share) * labels + np.float32(taught_share) * np.load(path)
     return mixed

@@ -17,7 +17,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from torch.nn import functional
 from training.cache import progress, write_atomically
 from training.engines.packages import package_file
 from training.errors import TrainingError
-from training.pool import chunk_stems, from_16_bits, write_array
+from training.pool import from_16_bits, heard_stems
 
 Float32 = NDArray[np.float32]
 Say = Callable[[str], None]
@@ -176,7 +175,7 @@ def train_teacher(
         EngineMissing: DistillMOS is not installed.
         TrainingError: a pool holds no audio, or the pools hold too few windows.
     """
-    chunks = [(pool, stem) for pool in pools for stem in _heard_stems(pool)]
+    chunks = [(pool, stem) for pool in pools for stem in heard_stems(pool)]
     rng = np.random.default_rng(settings.seed)
     torch.manual_seed(settings.seed)
     teacher = Teacher()
@@ -217,16 +216,6 @@ def train_teacher(
     text = json.dumps({**asdict(settings), "loss": last}, indent=2)
     write_atomically(folder / "teacher.json", lambda file: file.write(text.encode()))
     say(f"loss of the last tenth {last:.4f}; {folder}")
-
-
-def _heard_stems(pool: Path) -> list[str]:
-    """Names of a pool's chunks, all of which hold audio."""
-    stems = chunk_stems(pool)
-    if not stems or any(not (pool / f"{stem}.audio.npy").exists() for stem in stems):
-        raise TrainingError(
-            f"the pool in {pool} holds no audio for a teacher; make it with pool.keep_audio"
-        )
-    return stems
 
 
 def _batches(
@@ -275,36 +264,11 @@ def load_teacher(folder: Path) -> Teacher:
     return teacher
 
 
-def opinions(teacher: Teacher, audio: NDArray[np.int16]) -> Float32:
-    """Logits, shape (windows,), of windows of 16-bit audio, shape (windows, samples)."""
+def opinions(teacher: Teacher, windows: Float32) -> Float32:
+    """Logits, shape (windows,), of windows of samples, float32, shape (windows, samples)."""
     with torch.no_grad():
         logits = [
-            teacher(torch.from_numpy(from_16_bits(audio[first : first + BATCH_WINDOWS]))).numpy()
-            for first in range(0, len(audio), BATCH_WINDOWS)
+            teacher(torch.from_numpy(windows[first : first + BATCH_WINDOWS])).numpy()
+            for first in range(0, len(windows), BATCH_WINDOWS)
         ]
     return np.concatenate(logits)
-
-
-def teach(folder: Path, pools: Sequence[Path]) -> int:
-    """Leave a teacher's probability of spoof beside every window; goes on where it stopped.
-
-    Returns:
-        How many windows it heard.
-
-    Raises:
-        EngineMissing: DistillMOS is not installed.
-        TrainingError: the folder holds no teacher, or a pool no audio.
-    """
-    teacher = load_teacher(folder)
-    missing = [
-        (pool, stem)
-        for pool in pools
-        for stem in _heard_stems(pool)
-        if not (pool / f"{stem}.taught.npy").exists()
-    ]
-    heard = 0
-    for pool, stem in progress(missing, len(missing), "teaching"):
-        logits: Any = opinions(teacher, np.load(pool / f"{stem}.audio.npy"))
-        write_array(pool / f"{stem}.taught.npy", 1 / (1 + np.exp(-logits)))
-        heard += len(logits)
-    return heard

@@ -1,0 +1,86 @@
+"""What other networks think of the windows of a pool, left beside the labels.
+
+A network learns more from the probabilities of others than from labels alone (Hinton et al.,
+"Distilling the knowledge in a neural network", 2015), most of all where they hear otherwise than it
+does itself: a window that is all but silent is told from one that gives itself away, and what one
+front end shows is learnt by a network with another. The teachers hear the audio that a pool has
+kept, each through its own front end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.features import log_mel
+from training.cache import progress
+from training.evaluate import keras_scorer
+from training.pool import from_16_bits, heard_stems, write_array
+
+Float32 = NDArray[np.float32]
+Ears = Callable[[Float32], NDArray[np.float64]]
+"""Windows of samples, float32 (windows, samples), to logits (windows,), higher = spoof."""
+
+
+def load_ears(folder: Path) -> Ears:
+    """A run, or a teacher of `earwitness-train teacher`, as a function of windows.
+
+    Raises:
+        EngineMissing: it needs DistillMOS, which is not installed.
+        TrainingError: the folder holds neither.
+    """
+    if (folder / "teacher.pt").exists():
+        from training.teacher import load_teacher, opinions
+
+        teacher = load_teacher(folder)
+        return lambda windows: opinions(teacher, windows).astype(np.float64)
+    return _ears_of_run(folder)
+
+
+def _ears_of_run(folder: Path) -> Ears:
+    from training.models import build_model
+    from training.train import load_model, load_settings
+
+    settings = load_settings(folder)
+    weights = load_model(folder).get_weights()
+    front_end = settings.front_end
+
+    def hear(windows: Float32) -> NDArray[np.float64]:
+        # Built for windows of this length: the weights are the same for any.
+        model = build_model(
+            settings.model, front_end.frame_count(windows.shape[1]), front_end.n_bands
+        )
+        model.set_weights(weights)
+        return keras_scorer(model)(np.stack([log_mel(window, front_end) for window in windows]))
+
+    return hear
+
+
+def teach(pools: Sequence[Path], teachers: Sequence[Path]) -> int:
+    """Leave a probability of spoof, by the mean of the teachers' logits, beside every window.
+
+    Chunks that have one already are left alone, so an interrupted call goes on.
+
+    Returns:
+        How many windows were heard.
+
+    Raises:
+        EngineMissing, TrainingError: a teacher cannot be loaded, or a pool holds no audio.
+    """
+    all_ears = [load_ears(folder) for folder in teachers]
+    missing = [
+        (pool, stem)
+        for pool in pools
+        for stem in heard_stems(pool)
+        if not (pool / f"{stem}.taught.npy").exists()
+    ]
+    heard = 0
+    for pool, stem in progress(missing, len(missing), "teaching"):
+        windows = from_16_bits(np.load(pool / f"{stem}.audio.npy"))
+        logits = np.mean([ears(windows) for ears in all_ears], axis=0)
+        write_array(pool / f"{stem}.taught.npy", (1 / (1 + np.exp(-logits))).astype(np.float32))
+        heard += len(windows)
+    return heard
