@@ -10,14 +10,16 @@ kept, each through its own front end.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
 
 from edge.features import log_mel
 from training.cache import progress
-from training.evaluate import keras_scorer
+from training.evaluate import WindowScorer, keras_scorer
 from training.pool import from_16_bits, heard_stems, write_array
 
 Float32 = NDArray[np.float32]
@@ -29,7 +31,6 @@ def load_ears(folder: Path) -> Ears:
     """A run, or a teacher of `earwitness-train teacher`, as a function of windows.
 
     Raises:
-        EngineMissing: it needs DistillMOS, which is not installed.
         TrainingError: the folder holds neither.
     """
     if (folder / "teacher.pt").exists():
@@ -48,13 +49,16 @@ def _ears_of_run(folder: Path) -> Ears:
     weights = load_model(folder).get_weights()
     front_end = settings.front_end
 
-    def hear(windows: Float32) -> NDArray[np.float64]:
-        # Built for windows of this length: the weights are the same for any.
-        model = build_model(
-            settings.model, front_end.frame_count(windows.shape[1]), front_end.n_bands
-        )
+    @cache
+    def scorer(frames: int) -> WindowScorer:
+        # The weights are the same for windows of any length.
+        model = build_model(settings.model, frames, front_end.n_bands)
         model.set_weights(weights)
-        return keras_scorer(model)(np.stack([log_mel(window, front_end) for window in windows]))
+        return keras_scorer(model)
+
+    def hear(windows: Float32) -> NDArray[np.float64]:
+        features = np.stack([log_mel(window, front_end) for window in windows])
+        return scorer(features.shape[1])(features)
 
     return hear
 
@@ -68,7 +72,7 @@ def teach(pools: Sequence[Path], teachers: Sequence[Path]) -> int:
         How many windows were heard.
 
     Raises:
-        EngineMissing, TrainingError: a teacher cannot be loaded, or a pool holds no audio.
+        TrainingError: a teacher cannot be loaded, or a pool holds no audio.
     """
     all_ears = [load_ears(folder) for folder in teachers]
     missing = [
@@ -81,6 +85,6 @@ def teach(pools: Sequence[Path], teachers: Sequence[Path]) -> int:
     for pool, stem in progress(missing, len(missing), "teaching"):
         windows = from_16_bits(np.load(pool / f"{stem}.audio.npy"))
         logits = np.mean([ears(windows) for ears in all_ears], axis=0)
-        write_array(pool / f"{stem}.taught.npy", (1 / (1 + np.exp(-logits))).astype(np.float32))
+        write_array(pool / f"{stem}.taught.npy", scipy.special.expit(logits).astype(np.float32))
         heard += len(windows)
     return heard

@@ -3,7 +3,7 @@
 DistillMOS (Stahl and Gamper, "Distillation and pruning for scalable self-supervised
 representation-based speech quality assessment", ICASSP 2025, MIT licence) learnt from XLS-R, a
 network that has heard half a million hours, how speech sounds when something was done to it. Its
-convolutions read the complex spectrum in steps of 10 ms, at 200 times the cost of the network that
+convolutions read the complex spectrum in steps of 10 ms, at 90 times the cost of the network that
 ships. Trained on on the audio of pools, it gives every window a probability, and the small network
 learns from that beside the label (Hinton et al., "Distilling the knowledge in a neural network",
 2015).
@@ -69,11 +69,7 @@ class TeacherSettings:
 
 
 class Teacher(nn.Module):
-    """Samples at 16 kHz, float32 (batch, samples), to logits (batch,), higher = more likely spoof.
-
-    Raises:
-        EngineMissing: DistillMOS is not installed.
-    """
+    """Samples at 16 kHz, float32 (batch, samples), to logits (batch,), higher = spoof."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,10 +97,14 @@ class Teacher(nn.Module):
             nn.Dropout(0.2),
             nn.Linear(64, 1),
         )
-        self._load_ears()
         self.cnn = self.cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _load_ears(self) -> None:
+    def load_ears(self) -> None:
+        """Take over what DistillMOS has learnt; the head stays as it is.
+
+        Raises:
+            EngineMissing: DistillMOS is not installed.
+        """
         path = package_file(*WEIGHTS)
         stored = torch.load(path, map_location="cpu", weights_only=True)["model"]
         back = "transformer_pool_attn."
@@ -179,6 +179,7 @@ def train_teacher(
     rng = np.random.default_rng(settings.seed)
     torch.manual_seed(settings.seed)
     teacher = Teacher()
+    teacher.load_ears()
     teacher.train()
     new = {id(parameter) for parameter in teacher.head.parameters()}
     groups = [
@@ -247,10 +248,9 @@ def _follow(
 
 
 def load_teacher(folder: Path) -> Teacher:
-    """A trained teacher.
+    """A trained teacher; DistillMOS itself is not needed for that.
 
     Raises:
-        EngineMissing: DistillMOS is not installed.
         TrainingError: the folder holds none.
     """
     path = folder / "teacher.pt"

@@ -94,6 +94,7 @@ def test_a_teacher_learns_from_the_audio_of_a_pool_and_leaves_its_opinion_there(
 def test_an_opinion_does_not_depend_on_the_level_nor_on_the_company(pool):
     torch.manual_seed(1)
     ears = Teacher()
+    ears.load_ears()
     ears.eval()
     audio = from_16_bits(np.load(pool / "00000.audio.npy")[:4])
     together = opinions(ears, audio)
