@@ -92,13 +92,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(pool)
     pool.set_defaults(command=_pool)
 
+    hear = commands.add_parser(
+        "hear", help="leave what Whisper hears beside the windows of pools"
+    )
+    hear.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
+    hear.set_defaults(command=_hear)
+
     teacher = commands.add_parser(
-        "teacher", help="train a large network on the audio of pools, to teach the small one"
+        "teacher", help="fit a classifier to what Whisper hears, to teach the small network"
     )
     teacher.add_argument("teacher", type=Path, help="folder of the teacher")
-    teacher.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
-    teacher.add_argument("--windows", type=int, help="that it hears (default 24576)")
-    teacher.add_argument("--seed", type=int)
+    teacher.add_argument("pools", type=Path, nargs="+", help="that Whisper has heard")
+    teacher.add_argument("--looseness", type=float, help="scikit-learn's C (default 3e-4)")
     teacher.set_defaults(command=_teacher)
 
     teach = commands.add_parser(
@@ -323,22 +328,27 @@ def _pool(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _hear(arguments: argparse.Namespace) -> int:
+    from training.teacher import hear
+
+    print(f"{hear(arguments.pools)} windows heard")
+    return 0
+
+
 def _teacher(arguments: argparse.Namespace) -> int:
     from training.teacher import TeacherSettings, train_teacher
 
-    given = {
-        name: getattr(arguments, name)
-        for name in ("windows", "seed")
-        if getattr(arguments, name) is not None
-    }
-    train_teacher(arguments.teacher, arguments.pools, replace(TeacherSettings(), **given))
+    settings = TeacherSettings()
+    if arguments.looseness is not None:
+        settings = replace(settings, looseness=arguments.looseness)
+    train_teacher(arguments.teacher, arguments.pools, settings)
     return 0
 
 
 def _teach(arguments: argparse.Namespace) -> int:
     from training.teach import teach
 
-    print(f"{teach(arguments.pools, arguments.by)} windows heard")
+    print(f"{teach(arguments.pools, arguments.by)} windows taught")
     return 0
 
 

@@ -40,6 +40,7 @@ class OptimiserSettings:
         average_momentum: of the running average of weights that is evaluated and kept; 0 = none.
         jit: compile the training step further (XLA, torch.compile); worth a try on a GPU only.
         sam_radius: of sharpness-aware minimisation (TensorFlow backend); 0 = none.
+        bfloat16: multiply in bfloat16, with weights in float32; quicker where the processor has it.
     """
 
     learning_rate: float = 1e-3
@@ -52,6 +53,7 @@ class OptimiserSettings:
     average_momentum: float = 0.0
     jit: bool = False
     sam_radius: float = 0.0
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -149,6 +151,10 @@ class RunSettings:
             )
         if self.model.network == "baseline" and self.loss.name != "bce":
             raise ValueError("the baseline network has a logit; its loss must be 'bce'")
+        if self.pool.heard_weight and self.model.network != "lcnn":
+            raise ValueError("pool.heard_weight needs the network 'lcnn'")
+        if self.pool.heard_weight and self.augmentation.spec_mix:
+            raise ValueError("pool.heard_weight cannot be had with augmentation.spec_mix")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -45,14 +45,23 @@ class LossSettings:
 Loss = Callable[[Any, Any], Any]
 
 
-def make_loss(settings: LossSettings) -> Loss:
-    """The loss as Keras calls it: (targets, outputs), both of shape (batch, 1), to (batch,)."""
+def make_loss(settings: LossSettings, heard_weight: float = 0.0) -> Loss:
+    """The loss as Keras calls it: (targets, outputs), both of shape (batch, 1), to (batch,).
+
+    With `heard_weight` both go on after the first number with those that the network is to tell
+    of what a teacher hears, and their mean squared error counts so much.
+    """
     chosen = {"bce": binary_cross_entropy, "p2sgrad": p2sgrad, "one-class": one_class_softmax}
 
     def loss(targets: Any, outputs: Any) -> Any:
         targets = ops.cast(targets, outputs.dtype)
+        heard, told = targets[:, 1:], outputs[:, 1:]
+        targets, outputs = targets[:, :1], outputs[:, :1]
         weight = 1 + targets * (settings.spoof_weight - 1)
-        return ops.mean(weight * chosen[settings.name](targets, outputs, settings), axis=-1)
+        value = ops.mean(weight * chosen[settings.name](targets, outputs, settings), axis=-1)
+        if heard_weight:
+            value = value + heard_weight * ops.mean(ops.square(told - heard), axis=-1)
+        return value
 
     loss.__name__ = settings.name.replace("-", "_")
     return loss

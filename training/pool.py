@@ -31,6 +31,8 @@ from training.protocols import targets
 CHUNK_BATCHES = 16
 FLOOR_DB = -100.0
 FULL_SCALE = 32767
+HEARD_NUMBERS = 1024
+HEARD_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class PoolSettings:
         keep_audio: keep the windows as 16-bit audio too.
         taught_share: how much of a window's target is the teacher's probability; the rest is the
             label.
+        heard_weight: how much it counts, beside the loss, to tell from the pooled vector of the
+            network what Whisper hears in the window: the mean squared error over its numbers,
+            each of unit deviation.
     """
 
     windows: int = 0
@@ -61,6 +66,7 @@ class PoolSettings:
     low_pass: float = 0.1
     keep_audio: bool = False
     taught_share: float = 0.0
+    heard_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.taught_share <= 1:
@@ -193,6 +199,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 class PoolLoader:
     """Batches drawn from pools: half of each class, cropped and varied; same place as `Loader`.
 
+    With `heard_weight` what Whisper hears in a window follows its target, (batch, 1 + numbers).
     Of the augmentations those of features are made here, those of audio when a pool is built.
     """
 
@@ -214,6 +221,7 @@ class PoolLoader:
         self._seed = seed
         self._frames = front_end.frame_count(round(loader.window_s * front_end.sample_rate_hz))
         self._chunks, labels, self._targets = _open_pools(folders, front_end, settings.taught_share)
+        self._heard = _Heard(folders) if settings.heard_weight else None
         flat = np.concatenate(labels)
         places = [(c, w) for c, part in enumerate(self._targets) for w in range(len(part))]
         self._places = np.array(places)
@@ -243,7 +251,10 @@ class PoolLoader:
         batch, soft = mix_batch(
             np.stack(features), np.array(wanted, np.float32), self._augmentation, rng
         )
-        return batch[..., None], soft[:, None]
+        soft = soft[:, None]
+        if self._heard is not None:
+            soft = np.concatenate([soft, self._heard(self._places[chosen])], axis=1)
+        return batch[..., None], soft
 
     def _varied(self, decibels: Float32, rng: Rng) -> Float32:
         features = finish(vary(decibels, self._settings, rng), self._front_end)
@@ -257,6 +268,20 @@ class PoolLoader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Heard:
+    """What Whisper hears in windows of pools, each number of mean 0 and deviation 1."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._chunks = [heard(folder, stem) for folder in folders for stem in chunk_stems(folder)]
+        some = np.concatenate([chunk[::HEARD_STEP] for chunk in self._chunks]).astype(np.float32)
+        self._mean, self._deviation = some.mean(0), some.std(0) + np.float32(1e-3)
+
+    def __call__(self, places: NDArray[np.int64]) -> Float32:
+        numbers = np.stack([self._chunks[chunk][window] for chunk, window in places])
+        standard: Float32 = (numbers.astype(np.float32) - self._mean) / self._deviation
+        return standard
 
 
 def _endless(side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]:
@@ -303,6 +328,19 @@ def heard_stems(folder: Path) -> list[str]:
             f"the pool in {folder} holds no audio for a teacher; make it with pool.keep_audio"
         )
     return stems
+
+
+def heard(pool: Path, stem: str) -> NDArray[np.float16]:
+    """What Whisper heard in a chunk of a pool, float16, shape (windows, numbers).
+
+    Raises:
+        TrainingError: it has not heard it yet.
+    """
+    path = pool / f"{stem}.heard.npy"
+    if not path.exists():
+        raise TrainingError(f"Whisper has not heard {pool}: run `earwitness-train hear {pool}`")
+    numbers: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return numbers
 
 
 def _targets(folder: Path, stem: str, labels: Float32, taught_share: float) -> Float32:

@@ -20,24 +20,22 @@ from numpy.typing import NDArray
 from edge.features import log_mel
 from training.cache import progress
 from training.evaluate import WindowScorer, keras_scorer
-from training.pool import from_16_bits, heard_stems, write_array
+from training.pool import from_16_bits, heard, heard_stems, write_array
+from training.teacher import load_teacher
 
-Float32 = NDArray[np.float32]
-Ears = Callable[[Float32], NDArray[np.float64]]
-"""Windows of samples, float32 (windows, samples), to logits (windows,), higher = spoof."""
+Ears = Callable[[Path, str], NDArray[np.float64]]
+"""A chunk of a pool, by folder and name, to logits (windows,), higher = spoof."""
 
 
 def load_ears(folder: Path) -> Ears:
-    """A run, or a teacher of `earwitness-train teacher`, as a function of windows.
+    """A run, or a teacher of `earwitness-train teacher`, as a function of chunks.
 
     Raises:
         TrainingError: the folder holds neither.
     """
-    if (folder / "teacher.pt").exists():
-        from training.teacher import load_teacher, opinions
-
+    if (folder / "teacher.npz").exists():
         teacher = load_teacher(folder)
-        return lambda windows: opinions(teacher, windows).astype(np.float64)
+        return lambda pool, stem: teacher.logits(heard(pool, stem)).astype(np.float64)
     return _ears_of_run(folder)
 
 
@@ -56,7 +54,8 @@ def _ears_of_run(folder: Path) -> Ears:
         model.set_weights(weights)
         return keras_scorer(model)
 
-    def hear(windows: Float32) -> NDArray[np.float64]:
+    def hear(pool: Path, stem: str) -> NDArray[np.float64]:
+        windows = from_16_bits(np.load(pool / f"{stem}.audio.npy"))
         features = np.stack([log_mel(window, front_end) for window in windows])
         return scorer(features.shape[1])(features)
 
@@ -81,10 +80,9 @@ def teach(pools: Sequence[Path], teachers: Sequence[Path]) -> int:
         for stem in heard_stems(pool)
         if not (pool / f"{stem}.taught.npy").exists()
     ]
-    heard = 0
+    count = 0
     for pool, stem in progress(missing, len(missing), "teaching"):
-        windows = from_16_bits(np.load(pool / f"{stem}.audio.npy"))
-        logits = np.mean([ears(windows) for ears in all_ears], axis=0)
+        logits = np.mean([ears(pool, stem) for ears in all_ears], axis=0)
         write_array(pool / f"{stem}.taught.npy", scipy.special.expit(logits).astype(np.float32))
-        heard += len(windows)
-    return heard
+        count += len(logits)
+    return count

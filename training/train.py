@@ -39,8 +39,8 @@ from training.evaluate import (
 )
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
-from training.models.fast import fast_batch_norm
-from training.pool import PoolLoader, build_pool
+from training.models.fast import fast_batch_norm, precision
+from training.pool import HEARD_NUMBERS, PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 
 Float32 = NDArray[np.float32]
@@ -242,13 +242,27 @@ class Run:
 
         # The same weights twice: trained on windows of the loader's length with fast layers, and
         # used on windows of the device's length with stock ones.
-        with fast_batch_norm():
+        policy = "mixed_bfloat16" if settings.optimiser.bfloat16 else "float32"
+        with fast_batch_norm(), precision(policy):
             self.model = built(settings.loader.window_s)
         self.used_model = built(settings.windows.window_s)
+        self.trained_model = self._telling() if settings.pool.heard_weight else self.model
         self._compile()
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
         self.plateau_share = 1.0
+
+    def _telling(self) -> Any:
+        from training.models.lcnn import telling
+
+        return telling(self.model, HEARD_NUMBERS)
+
+    @property
+    def _trained_variables(self) -> list[Any]:
+        """The network's first, then those that only training needs."""
+        own = self.model.variables
+        known = {id(variable) for variable in own}
+        return [*own, *(v for v in self.trained_model.variables if id(v) not in known)]
 
     def _compile(self) -> None:
         import keras
@@ -262,16 +276,17 @@ class Run:
             global_clipnorm=chosen.clip_norm or None,
         )
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        loss = make_loss(self.settings.loss)
+        loss = make_loss(self.settings.loss, self.settings.pool.heard_weight)
         # Keras would choose XLA by itself, which makes these networks 3 times slower on a CPU.
-        self.model.compile(optimizer=self.optimizer, loss=loss, jit_compile=chosen.jit)
-        self.optimizer.build(self.model.trainable_variables)
+        model = self.trained_model
+        model.compile(optimizer=self.optimizer, loss=loss, jit_compile=chosen.jit)
+        self.optimizer.build(model.trainable_variables)
         if chosen.sam_radius:
             from training.sam import sam_step
 
-            self._step = sam_step(self.model, self.optimizer, loss, chosen.sam_radius)
+            self._step = sam_step(model, self.optimizer, loss, chosen.sam_radius)
         else:
-            self._step = self.model.train_on_batch
+            self._step = model.train_on_batch
 
     @property
     def best(self) -> EpochRecord | None:
@@ -330,7 +345,7 @@ class Run:
     def save_checkpoint(self) -> None:
         """Everything that the next epoch depends on; batches depend on the epoch's number."""
         arrays: dict[str, Any] = {
-            **{f"model{i}": v for i, v in enumerate(_numpy(self.model.variables))},
+            **{f"model{i}": v for i, v in enumerate(_numpy(self._trained_variables))},
             **{f"optimizer{i}": v for i, v in enumerate(_numpy(self.optimizer.variables))},
             **{f"average{i}": v for i, v in enumerate(self.average.weights)},
         }
@@ -366,11 +381,11 @@ class Run:
         try:
             with np.load(self._checkpoint) as stored:
                 state = json.loads(str(stored["state"]))
-                model = [stored[f"model{i}"] for i in range(len(self.model.variables))]
+                model = [stored[f"model{i}"] for i in range(len(self._trained_variables))]
                 optimizer = [stored[f"optimizer{i}"] for i in range(len(self.optimizer.variables))]
                 count = sum(name.startswith("average") for name in stored.files)
                 self.average.weights = [stored[f"average{i}"] for i in range(count)]
-            assign(self.model.variables, model)
+            assign(self._trained_variables, model)
             assign(self.optimizer.variables, optimizer)
         except (KeyError, ValueError, OSError) as error:
             raise TrainingError(
@@ -493,8 +508,15 @@ def train(
 
 
 def _start_from(run: Run, other: Path) -> None:
+    """Take over another network's weights; residual blocks that it does not have stay as built."""
+    given = _numpy(load_model(other).variables)
+    own = run.model.variables
+    if len(own) != len(given):
+        own = [variable for variable in own if not variable.path.startswith("block")]
     try:
-        assign(run.model.variables, _numpy(load_model(other).variables))
+        assign(own, given)
+        if len(own) != len(given):
+            raise ValueError(f"{len(given)} arrays for {len(own)}")
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 
@@ -553,12 +575,21 @@ def write_description(run: Run, corpus: Corpus) -> None:
 
 
 def write_report(run: Run, corpus: Corpus, validation: Validation) -> None:
-    """Calibration, figures, tables and plots of the best epoch, all on `val`."""
+    """Calibration, figures, tables and plots of the best epoch, all on `val`.
+
+    Calibrated over all conditions of validation: what reaches a microphone is seldom as clean as
+    what was published, and a scale fitted to that alone is too sure of itself elsewhere.
+    """
     from training import plots
 
     folder = run.folder
-    scored = validation.score(load_model(folder), "clean")
-    calibration = fit_calibration(scored.logits, scored.labels)
+    model = load_model(folder)
+    heard = {name: validation.score(model, name) for name in run.settings.val_conditions}
+    calibration = fit_calibration(
+        np.concatenate([part.logits for part in heard.values()]),
+        np.concatenate([part.labels for part in heard.values()]),
+    )
+    scored = heard.get("clean") or validation.score(model, "clean")
     point = choose_operating_point(
         calibration.probability(scored.logits), scored.labels, run.settings.false_alert_rate
     )

@@ -41,6 +41,14 @@ def test_spoof_may_weigh_more() -> None:
     np.testing.assert_allclose(weighted, plain * [3, 1], rtol=1e-6)
 
 
+def test_what_is_told_of_a_teacher_counts_by_its_squared_error() -> None:
+    targets = np.array([[1, 0.5, -1.0], [0, 2.0, 0.0]], np.float32)
+    outputs = np.array([[0, 0.5, 1.0], [0, 1.0, 0.0]], np.float32)
+    made = make_loss(LossSettings(), heard_weight=0.25)(targets, outputs)
+    expected = np.log(2) + 0.25 * np.array([2.0, 0.5])
+    np.testing.assert_allclose(np.asarray(made), expected, rtol=1e-5)
+
+
 def test_p2sgrad_is_the_squared_error_of_the_cosine() -> None:
     losses = value(LossSettings("p2sgrad"), [1, 0, 0], [0.5, 0.5, -1.0])
     np.testing.assert_allclose(losses, [0.25, 2.25, 0.0], atol=1e-6)

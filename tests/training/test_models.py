@@ -14,7 +14,8 @@ from training.models import (
     mac_count,
     parameter_count,
 )
-from training.models.lcnn import max_feature_map
+from training.models.fast import precision
+from training.models.lcnn import max_feature_map, residual_block, telling
 
 FRAMES, BANDS = 61, 40
 
@@ -47,6 +48,7 @@ def test_max_feature_map_is_the_maximum_of_the_channel_halves(rng: np.random.Gen
         ModelSettings(width=0.25, first_stride=(2, 1), first_kernel=7),
         ModelSettings(width=0.5, stages=(8, 16), pools=(1, 0)),
         ModelSettings(width=0.25, head="cosine"),
+        ModelSettings(width=0.5, stages=(8, 16, 16), pools=(1, 1, 1), blocks=(0, 1, 2)),
     ],
     ids=str,
 )
@@ -105,6 +107,36 @@ def test_the_default_network_fits_the_device() -> None:
     assert parameter_count(model) * 4 < 1e6
 
 
+def test_a_residual_block_begins_as_nothing(features: np.ndarray) -> None:
+    inputs = keras.Input((FRAMES, BANDS, 6))
+    model = keras.Model(inputs, residual_block(inputs, "1_0"))
+    values = np.repeat(features, 6, axis=3)
+    np.testing.assert_array_equal(outputs(model, values), values)
+    # 3x1 and 1x3, each of 6 channels to 12, before the Max-Feature-Map.
+    assert mac_count(model) == FRAMES * BANDS * 2 * (3 * 6 * 12)
+
+
+def test_a_network_that_tells_has_its_own_number_first(features: np.ndarray) -> None:
+    model = build_model(ModelSettings(width=0.25), FRAMES, BANDS)
+    told = outputs(telling(model, 5), features)
+    assert told.shape == (3, 6)
+    np.testing.assert_allclose(told[:, :1], outputs(model, features), atol=1e-6)
+
+
+def test_in_bfloat16_the_numbers_are_nearly_those_of_float32(features: np.ndarray) -> None:
+    keras.utils.set_random_seed(1)
+    exact = build_model(ModelSettings(width=0.25), FRAMES, BANDS)
+    with precision("mixed_bfloat16"):
+        rough = build_model(ModelSettings(width=0.25), FRAMES, BANDS)
+    assert keras.config.dtype_policy().name == "float32"
+    rough.set_weights(exact.get_weights())
+    assert all(weight.dtype == np.float32 for weight in rough.get_weights()[:4])
+    wanted, made = outputs(exact, features), outputs(rough, features)
+    assert made.dtype == np.float32
+    assert not np.array_equal(made, wanted)
+    np.testing.assert_allclose(made, wanted, atol=0.1 * np.abs(wanted).max())
+
+
 def test_width_scales_the_cost() -> None:
     half, whole = (build_model(ModelSettings(width=w), 247, 80) for w in (0.5, 1.0))
     assert 2.5 < mac_count(whole) / mac_count(half) < 4.5
@@ -117,6 +149,8 @@ def test_width_scales_the_cost() -> None:
         {"pooling": "max"},
         {"width": 0.0},
         {"stages": (8, 8), "pools": (1,)},
+        {"stages": (8, 8), "pools": (1, 1), "blocks": (1,)},
+        {"stages": (8, 8), "pools": (1, 1), "blocks": (1, 0)},
     ],
 )
 def test_settings_that_describe_no_network_are_refused(wrong: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from training.cache import WaveCache
 from training.data import BatchMaker, LoaderSettings, SamplingSettings
 from training.errors import TrainingError
 from training.pool import (
+    HEARD_NUMBERS,
     PoolLoader,
     PoolSettings,
     build_pool,
@@ -159,6 +160,32 @@ def test_a_pool_that_no_teacher_has_heard_says_how_one_does(tmp_path, maker):
     build_pool(tmp_path / "pool", maker, POOL, 0)
     with pytest.raises(TrainingError, match="earwitness-train teach"):
         loader_of(tmp_path / "pool", settings=replace(POOL, taught_share=0.5))
+
+
+def test_what_whisper_hears_in_a_window_follows_its_target(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    first = 10.0
+    for path in sorted((tmp_path / "pool").glob("*.targets.npy")):
+        labels = np.load(path)
+        # Of each window: its label, its place, and numbers that are all the same.
+        heard = np.full((len(labels), HEARD_NUMBERS), 3.0, np.float16)
+        heard[:, 0], heard[:, 1] = 100 + labels, first + np.arange(len(labels)) % 7
+        np.save(path.with_name(path.name.replace("targets", "heard")), heard)
+        first += 1
+    settings = replace(POOL, heard_weight=1.0)
+    batches = [wanted for _, wanted in loader_of(tmp_path / "pool", settings=settings).epoch(0)]
+    wanted = np.concatenate(batches)
+    assert wanted.shape == (64, 1 + HEARD_NUMBERS) and wanted.dtype == np.float32
+    np.testing.assert_array_equal(wanted[:, 0] > 0.5, wanted[:, 1] > 0)
+    assert abs(wanted[:, 1].mean()) < 0.2 and wanted[:, 1].std() == pytest.approx(1, abs=0.1)
+    assert len(np.unique(wanted[:, 2])) >= 7
+    np.testing.assert_allclose(wanted[:, 3:], 0, atol=1e-3)
+
+
+def test_a_pool_that_whisper_has_not_heard_says_how_it_does(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    with pytest.raises(TrainingError, match="earwitness-train hear"):
+        loader_of(tmp_path / "pool", settings=replace(POOL, heard_weight=1.0))
 
 
 def test_batches_are_mixed_in_style_or_by_masks_where_so_set(tmp_path, maker):

@@ -13,15 +13,19 @@ import pytest
 
 from training.average import average_run
 from training.cache import FeatureCache, WindowSettings
+from training.calibrate import fit_calibration
 from training.cli import main
 from training.config import RunSettings, read_settings
 from training.errors import CorpusError, TrainingError
 from training.evaluate import breakdown_table, keras_scorer, score_trials
+from training.pool import HEARD_NUMBERS, PoolSettings
 from training.protocols import Trial
 from training.train import (
     AVERAGE_EVERY_STEPS,
     Run,
+    Validation,
     WeightAverage,
+    _start_from,
     learning_rate_at,
     load_calibration,
     load_corpora,
@@ -147,6 +151,75 @@ def test_training_starts_from_another_runs_weights(
     kernels = [w for w in weights(tmp_path / "tuned") if w.ndim == 4]
     for left, right in zip(kernels, [w for w in weights(run) if w.ndim == 4]):
         np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_a_network_grows_out_of_a_smaller_one(
+    run: Path, settings: RunSettings, tmp_path: Path
+) -> None:
+    grown = replace(
+        settings, start_from=str(run), epochs=1, model=replace(settings.model, blocks=(0, 2))
+    )
+    kept = Run(tmp_path / "grown", grown, lambda line: None)
+    _start_from(kept, run)
+    features = np.random.default_rng(0).normal(0, 9, (4, *kept.model.input_shape[1:]))
+    before = load_model(run)(features, training=False)
+    after = kept.model(features, training=False)
+    np.testing.assert_allclose(np.asarray(after), np.asarray(before), atol=1e-4)
+    train(tmp_path / "grown", grown, say=lambda line: None)
+    assert len(weights(tmp_path / "grown")) > len(weights(run))
+
+
+def test_weights_of_a_network_of_other_size_are_refused(
+    run: Path, settings: RunSettings, tmp_path: Path
+) -> None:
+    for stages in ((4, 16), (4, 8, 8)):
+        model = replace(settings.model, stages=stages, pools=(1,) * len(stages))
+        other = replace(settings, start_from=str(run), model=model)
+        with pytest.raises(TrainingError, match="do not fit this network"):
+            train(tmp_path / str(len(stages)), other, say=lambda line: None)
+
+
+def test_a_run_that_is_told_what_whisper_hears_resumes_like_any_other(
+    settings: RunSettings, tmp_path: Path
+) -> None:
+    """With the pool's audio, in bfloat16; what only training needs is not in the model."""
+    pool = PoolSettings(windows=256, window_s=1.0)
+    make = replace(settings, pool=pool, epochs=2)
+    rng = np.random.default_rng(0)
+    train(tmp_path / "plain", replace(make, epochs=1), say=lambda line: None)
+    folder = Path(settings.cache) / f"pool-{pool.seed}"
+    for path in folder.glob("*.targets.npy"):
+        heard = rng.normal(0, 1, (len(np.load(path)), HEARD_NUMBERS)).astype(np.float16)
+        np.save(path.with_name(path.name.replace("targets", "heard")), heard)
+    told = replace(
+        make,
+        pool=replace(pool, heard_weight=0.5),
+        optimiser=replace(make.optimiser, bfloat16=True, average_momentum=0.9),
+    )
+    train(tmp_path / "whole", told, say=lambda line: None)
+    train(tmp_path / "halved", replace(told, epochs=1), say=lambda line: None)
+    train(tmp_path / "halved", told, resume=True, say=lambda line: None)
+    assert len(weights(tmp_path / "whole")) == len(weights(tmp_path / "plain"))
+    for left, right in zip(weights(tmp_path / "halved"), weights(tmp_path / "whole")):
+        np.testing.assert_allclose(left, right, rtol=0.05, atol=0.01)
+
+
+def test_the_calibration_is_fitted_over_all_conditions(
+    settings: RunSettings, tmp_path: Path
+) -> None:
+    more = replace(settings, epochs=1, val_conditions=("clean", "codec"))
+    train(tmp_path / "run", more, say=lambda line: None)
+    corpus = load_corpora(more.corpora, more.seed)
+    validation = Validation(corpus, more)
+    model = load_model(tmp_path / "run")
+    scored = [validation.score(model, name) for name in more.val_conditions]
+    expected = fit_calibration(
+        np.concatenate([part.logits for part in scored]),
+        np.concatenate([part.labels for part in scored]),
+    )
+    found, _ = load_calibration(tmp_path / "run")
+    assert found.scale == pytest.approx(expected.scale, rel=1e-3)
+    assert found.offset == pytest.approx(expected.offset, rel=1e-3, abs=1e-3)
 
 
 def test_the_command_trains_resumes_and_evaluates(

