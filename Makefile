@@ -20,7 +20,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.5.0
+MODEL_VERSION ?= 0.6.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
 EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
@@ -99,10 +99,14 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(TRAIN) train $(RUNS)/mel-second-a --config training/recipes/mel-second.yaml --resume \
 	  --set augmentation.mix_style=0.5
 	$(TRAIN) train $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
-	rm -rf $(RUNS)/mel $(RUNS)/linear-start $(RUNS)/default
+	rm -rf $(RUNS)/mel $(RUNS)/linear-start $(RUNS)/linear-second $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
-	$(TRAIN) teach $(MODEL_WORK)/pools/linear-* --by $(RUNS)/mel --by $(RUNS)/mel-first
+	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
+	$(TRAIN) teacher $(RUNS)/whisper $(MODEL_WORK)/pools/linear-manifest
+	$(TRAIN) teach $(MODEL_WORK)/pools/linear-copies --by $(RUNS)/mel --by $(RUNS)/mel-first
+	$(TRAIN) teach $(MODEL_WORK)/pools/linear-manifest $(MODEL_WORK)/pools/linear-all \
+	  --by $(RUNS)/mel --by $(RUNS)/mel-first --by $(RUNS)/whisper --by $(RUNS)/whisper
 	$(TRAIN) train $(RUNS)/linear-first --config training/recipes/linear-first.yaml --resume
 	$(TRAIN) average $(RUNS)/linear-first $(RUNS)/linear-first/checkpoint/epoch-*.npz --running \
 	  --out $(RUNS)/linear-start
@@ -111,9 +115,17 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --set seed=2 --set augmentation.mix_style=0.5
 	$(TRAIN) average $(RUNS)/linear-second-a \
 	  $(RUNS)/linear-second-[ab]/checkpoint/epoch-00[5-9].npz \
-	  $(RUNS)/linear-second-[ab]/checkpoint/epoch-01[0-2].npz --running --out $(RUNS)/default
+	  $(RUNS)/linear-second-[ab]/checkpoint/epoch-01[0-2].npz --running \
+	  --out $(RUNS)/linear-second
+	$(TRAIN) train $(RUNS)/linear-third-a --config training/recipes/linear-third.yaml --resume
+	$(TRAIN) train $(RUNS)/linear-third-b --config training/recipes/linear-third.yaml --resume \
+	  --epochs 3 --set seed=12 --set augmentation.mix_style=0.4 \
+	  --set pool.heard_weight=3.0 --set pool.taught_share=0.6
+	$(TRAIN) average $(RUNS)/linear-third-a \
+	  $(RUNS)/linear-third-b/checkpoint/epoch-00[1-3].npz \
+	  $(RUNS)/linear-third-a/checkpoint/epoch-01[0-2].npz --running --out $(RUNS)/default
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out $(MODEL_WORK)/draft --force \
-	  --variants float32
+	  --variants float16
 	$(TRAIN) alert-rule $(RUNS)/default $(MODEL_WORK)/draft $(MANIFEST) \
 	  --condition clean --condition replay
 	for condition in clean telephone codec replay; do \
@@ -121,7 +133,8 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	    --condition $$condition || exit 1; \
 	done
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out edge/models/default --force \
-	  --name earwitness-lcnn --version $(MODEL_VERSION) --on arm32=dynamic --on x86_64=int8
+	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
+	  --representative 1200 --on arm32=dynamic --on x86_64=int8
 	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
 	$(TRAIN) audit --config training/recipes/pool-linear-all.yaml --out $(MODEL_WORK)/audit.md
 

@@ -167,7 +167,7 @@ def choose(
         TrainingError: there is no such threshold, or the run has no scores on `val`.
         BundleError: the bundle cannot be used.
     """
-    bundle = ModelBundle.load(bundle_folder, "float32")
+    bundle = ModelBundle.load(bundle_folder)
     spoken_hours, threshold = 0.0, 0.0
     for name in conditions:  # each by itself: a quiet one must not make up for a loud one
         heard = hear(bundle, trials, hours, name, noises)

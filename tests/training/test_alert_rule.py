@@ -68,7 +68,7 @@ def test_speech_that_was_never_scored_cannot_choose():
 def test_speech_is_heard_through_the_condition_that_is_named():
     human = DEFAULT_BUNDLE.parents[1] / "demo" / "human.flac"
     trials = [Trial("human", human, source="demo")]
-    bundle = ModelBundle.load(variant="float32")
+    bundle = ModelBundle.load()
     clean, again, replayed = (
         hear(bundle, trials, 1.0, name) for name in ("clean", "clean", "replay")
     )
