@@ -305,7 +305,7 @@ def commands(request: Request) -> list[str]:
         f"earwitness-train evaluate {run} --split test",
         f"earwitness-convert bundle {run} --out {request.target.name} --name {request.name} "
         f"--version {request.version} --variants {variants} "
-        f"--default {request.default_variant}{on}",
+        f"--default {request.default_variant}{on} --representative {request.representative}",
     ]
 
 

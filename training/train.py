@@ -40,6 +40,7 @@ from training.evaluate import (
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
 from training.models.fast import fast_batch_norm, precision
+from training.models.lcnn import BLOCK
 from training.pool import HEARD_NUMBERS, PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 
@@ -512,7 +513,7 @@ def _start_from(run: Run, other: Path) -> None:
     given = _numpy(load_model(other).variables)
     own = run.model.variables
     if len(own) != len(given):
-        own = [variable for variable in own if not variable.path.startswith("block")]
+        own = [variable for variable in own if not variable.path.startswith(BLOCK)]
     try:
         assign(own, given)
         if len(own) != len(given):

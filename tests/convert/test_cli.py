@@ -64,6 +64,7 @@ def test_the_card_has_the_results_and_the_commands(bundle_folder):
     assert "# buzz 0.3.0" in card and "It tells buzzes from whispers." in card
     assert "| val | all |" in card and "| Keras |" in card
     assert "earwitness-convert bundle runs/run --out b --name buzz --version 0.3.0" in card
+    assert " --representative " in card
 
 
 def test_parity_of_a_finished_bundle_can_be_checked_again(bundle_folder, run_folder, capsys):
