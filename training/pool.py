@@ -270,18 +270,35 @@ class PoolLoader:
         self.close()
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Mean and deviation of numbers, each of shape (numbers,)."""
+
+    mean: Float32
+    deviation: Float32
+
+    @classmethod
+    def of(cls, numbers: Float32) -> Scale:
+        """The scale of what was heard, float32, shape (windows, numbers)."""
+        return cls(numbers.mean(0), numbers.std(0) + np.float32(1e-3))
+
+    def standard(self, numbers: NDArray[np.floating]) -> Float32:
+        """Numbers of mean 0 and deviation 1, float32, of the same shape."""
+        standard: Float32 = (numbers.astype(np.float32) - self.mean) / self.deviation
+        return standard
+
+
 class _Heard:
     """What Whisper hears in windows of pools, each number of mean 0 and deviation 1."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._chunks = [heard(folder, stem) for folder in folders for stem in chunk_stems(folder)]
-        some = np.concatenate([chunk[::HEARD_STEP] for chunk in self._chunks]).astype(np.float32)
-        self._mean, self._deviation = some.mean(0), some.std(0) + np.float32(1e-3)
+        some = np.concatenate([chunk[::HEARD_STEP] for chunk in self._chunks])
+        self._scale = Scale.of(some.astype(np.float32))
 
     def __call__(self, places: NDArray[np.int64]) -> Float32:
         numbers = np.stack([self._chunks[chunk][window] for chunk, window in places])
-        standard: Float32 = (numbers.astype(np.float32) - self._mean) / self._deviation
-        return standard
+        return self._scale.standard(numbers)
 
 
 def _endless(side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]:
@@ -328,6 +345,20 @@ def heard_stems(folder: Path) -> list[str]:
             f"the pool in {folder} holds no audio for a teacher; make it with pool.keep_audio"
         )
     return stems
+
+
+def chunks_without(kind: str, pools: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Folder and name of the chunks that have audio and no NNNNN.KIND.npy yet.
+
+    Raises:
+        TrainingError: a pool holds no audio.
+    """
+    return [
+        (pool, stem)
+        for pool in pools
+        for stem in heard_stems(pool)
+        if not (pool / f"{stem}.{kind}.npy").exists()
+    ]
 
 
 def heard(pool: Path, stem: str) -> NDArray[np.float16]:

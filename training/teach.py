@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge.features import log_mel
 from training.cache import progress
 from training.evaluate import WindowScorer, keras_scorer
-from training.pool import from_16_bits, heard, heard_stems, write_array
+from training.pool import chunks_without, from_16_bits, heard, write_array
 from training.teacher import load_teacher
 
 Ears = Callable[[Path, str], NDArray[np.float64]]
@@ -74,12 +74,7 @@ def teach(pools: Sequence[Path], teachers: Sequence[Path]) -> int:
         TrainingError: a teacher cannot be loaded, or a pool holds no audio.
     """
     all_ears = [load_ears(folder) for folder in teachers]
-    missing = [
-        (pool, stem)
-        for pool in pools
-        for stem in heard_stems(pool)
-        if not (pool / f"{stem}.taught.npy").exists()
-    ]
+    missing = chunks_without("taught", pools)
     count = 0
     for pool, stem in progress(missing, len(missing), "teaching"):
         logits = np.mean([ears(pool, stem) for ears in all_ears], axis=0)

@@ -22,11 +22,17 @@ from numpy.typing import NDArray
 from training.cache import progress, write_atomically
 from training.engines import EngineMissing
 from training.errors import TrainingError
-from training.pool import chunk_stems, from_16_bits, heard, heard_stems, write_array
+from training.pool import (
+    Scale,
+    chunk_stems,
+    chunks_without,
+    from_16_bits,
+    heard,
+    write_array,
+)
 
 Float32 = NDArray[np.float32]
 Say = Callable[[str], None]
-ARRAYS = ("mean", "deviation", "weights", "offset")
 
 
 @dataclass(frozen=True)
@@ -47,20 +53,18 @@ class Teacher:
     """A linear classifier of what Whisper hears.
 
     Attributes:
-        mean, deviation: of each number over the windows it learnt from, shape (numbers,).
+        scale: of the numbers over the windows it learnt from.
         weights: shape (numbers,).
         offset: the logit of a window of average sound.
     """
 
-    mean: Float32
-    deviation: Float32
+    scale: Scale
     weights: Float32
     offset: float
 
     def logits(self, heard: NDArray[np.floating]) -> Float32:
         """Shape (windows,), higher = spoof, of what was heard, shape (windows, numbers)."""
-        standard = (heard.astype(np.float32) - self.mean) / self.deviation
-        return standard @ self.weights + np.float32(self.offset)
+        return self.scale.standard(heard) @ self.weights + np.float32(self.offset)
 
 
 def hear(pools: Sequence[Path]) -> int:
@@ -75,12 +79,7 @@ def hear(pools: Sequence[Path]) -> int:
         EngineMissing: PyTorch or Whisper's weights are not installed.
         TrainingError: a pool holds no audio.
     """
-    missing = [
-        (pool, stem)
-        for pool in pools
-        for stem in heard_stems(pool)
-        if not (pool / f"{stem}.heard.npy").exists()
-    ]
+    missing = chunks_without("heard", pools)
     if not missing:
         return 0
     try:
@@ -113,14 +112,17 @@ def train_teacher(
     labels = np.concatenate([np.load(pool / f"{stem}.targets.npy") for pool, stem in chunks]) > 0.5
     if labels.all() or not labels.any():
         raise TrainingError("a teacher needs windows of both classes; these are all of one")
-    mean, deviation = numbers.mean(0), numbers.std(0) + np.float32(1e-3)
-    numbers -= mean
-    numbers /= deviation
+    scale = Scale.of(numbers)
+    numbers = scale.standard(numbers)
     fitted = LogisticRegression(C=settings.looseness, max_iter=settings.steps).fit(numbers, labels)
     right = float(fitted.score(numbers, labels))
     folder.mkdir(parents=True, exist_ok=True)
-    learnt = (mean, deviation, fitted.coef_[0].astype(np.float32), np.float32(fitted.intercept_[0]))
-    arrays = dict(zip(ARRAYS, learnt))
+    arrays = {
+        "mean": scale.mean,
+        "deviation": scale.deviation,
+        "weights": fitted.coef_[0].astype(np.float32),
+        "offset": np.float32(fitted.intercept_[0]),
+    }
     write_atomically(folder / "teacher.npz", lambda file: np.savez(file, **arrays))
     facts = {**asdict(settings), "windows": len(labels), "accuracy": round(right, 4)}
     text = json.dumps(facts, indent=2)
@@ -136,7 +138,7 @@ def load_teacher(folder: Path) -> Teacher:
     """
     try:
         with np.load(folder / "teacher.npz") as stored:
-            mean, deviation, weights, offset = (stored[name] for name in ARRAYS)
+            scale = Scale(stored["mean"], stored["deviation"])
+            return Teacher(scale, stored["weights"], float(stored["offset"]))
     except (OSError, KeyError, ValueError) as error:
         raise TrainingError(f"{folder} holds no teacher: {error}") from error
-    return Teacher(mean, deviation, weights, float(offset))

@@ -40,7 +40,7 @@ from training.evaluate import (
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
 from training.models.fast import fast_batch_norm, precision
-from training.models.lcnn import BLOCK
+from training.models.lcnn import BLOCK, telling
 from training.pool import HEARD_NUMBERS, PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 
@@ -221,6 +221,13 @@ def _numpy(variables: Sequence[Any]) -> list[NDArray[Any]]:
 
 
 def assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    """Give variables their values.
+
+    Raises:
+        ValueError: there are more of one than of the other, or a shape differs.
+    """
+    if len(variables) != len(values):
+        raise ValueError(f"{len(values)} arrays for {len(variables)}")
     for variable, value in zip(variables, values):
         variable.assign(value)
 
@@ -247,16 +254,12 @@ class Run:
         with fast_batch_norm(), precision(policy):
             self.model = built(settings.loader.window_s)
         self.used_model = built(settings.windows.window_s)
-        self.trained_model = self._telling() if settings.pool.heard_weight else self.model
+        told = settings.pool.heard_weight
+        self.trained_model = telling(self.model, HEARD_NUMBERS) if told else self.model
         self._compile()
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
         self.plateau_share = 1.0
-
-    def _telling(self) -> Any:
-        from training.models.lcnn import telling
-
-        return telling(self.model, HEARD_NUMBERS)
 
     @property
     def _trained_variables(self) -> list[Any]:
@@ -516,8 +519,6 @@ def _start_from(run: Run, other: Path) -> None:
         own = [variable for variable in own if not variable.path.startswith(BLOCK)]
     try:
         assign(own, given)
-        if len(own) != len(given):
-            raise ValueError(f"{len(given)} arrays for {len(own)}")
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 

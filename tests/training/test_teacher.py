@@ -32,7 +32,7 @@ def pool(tmp_path):
 
 
 def test_a_teacher_finds_what_tells_the_classes_apart_and_leaves_its_opinion(tmp_path, pool):
-    train_teacher(tmp_path / "teacher", [pool], TeacherSettings())
+    train_teacher(tmp_path / "teacher", [pool], TeacherSettings(looseness=0.01))
     facts = json.loads((tmp_path / "teacher" / "teacher.json").read_text())
     assert facts["windows"] == 256 and facts["accuracy"] > 0.9
     weights = load_teacher(tmp_path / "teacher").weights
@@ -42,7 +42,7 @@ def test_a_teacher_finds_what_tells_the_classes_apart_and_leaves_its_opinion(tmp
         taught = np.load(pool / f"{stem}.taught.npy")
         labels = np.load(pool / f"{stem}.targets.npy")
         assert taught.dtype == np.float32 and ((taught >= 0) & (taught <= 1)).all()
-        assert taught[labels > 0.5].mean() > taught[labels < 0.5].mean() + 0.05
+        assert taught[labels > 0.5].mean() > taught[labels < 0.5].mean() + 0.2
     assert teach([pool], [tmp_path / "teacher"]) == 0
 
 
@@ -50,7 +50,8 @@ def test_the_logit_is_that_of_the_logistic_regression_worked_by_hand(tmp_path, p
     train_teacher(tmp_path / "teacher", [pool], TeacherSettings(looseness=1.0))
     teacher = load_teacher(tmp_path / "teacher")
     heard = np.load(pool / "00001.heard.npy").astype(np.float64)
-    by_hand = ((heard - teacher.mean) / teacher.deviation) @ teacher.weights + teacher.offset
+    standard = (heard - teacher.scale.mean) / teacher.scale.deviation
+    by_hand = standard @ teacher.weights + teacher.offset
     np.testing.assert_allclose(teacher.logits(heard.astype(np.float16)), by_hand, atol=1e-3)
 
 

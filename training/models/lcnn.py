@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 STD_FLOOR = 1e-5
 BLOCK = "block"
 POOLED = "pooled"
-TOLD = "told"
 
 
 def max_feature_map(x: Any) -> Any:
@@ -140,7 +139,7 @@ def telling(model: Any, numbers: int) -> Any:
 
     Its weights are the LCNN's own and those of one more layer, on the pooled vector.
     """
-    told = layers.Dense(numbers, dtype="float32", name=TOLD)(model.get_layer(POOLED).output)
+    told = layers.Dense(numbers, dtype="float32", name="told")(model.get_layer(POOLED).output)
     return keras.Model(model.inputs, layers.Concatenate(dtype="float32")([model.output, told]))
 
 
