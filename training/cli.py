@@ -195,6 +195,12 @@ def _parser() -> argparse.ArgumentParser:
     average.add_argument("--out", type=Path, required=True, help="folder of the new run")
     average.set_defaults(command=_average)
 
+    refit = commands.add_parser("refit", help="a run's network with its last layer fitted anew")
+    refit.add_argument("run", type=Path, help="run whose network is taken up to its pooling")
+    refit.add_argument("pools", type=Path, nargs="+", help="pools of windows that it is fitted to")
+    refit.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    refit.set_defaults(command=_refit)
+
     experiments = commands.add_parser("experiments", help="a table of run folders, best first")
     experiments.add_argument("runs", type=Path, help="folder of run folders")
     experiments.add_argument("--out", type=Path, required=True, help="Markdown file")
@@ -457,6 +463,14 @@ def _average(arguments: argparse.Namespace) -> int:
     eer = average_run(
         arguments.run, arguments.checkpoints, arguments.out, arguments.running
     )
+    print(f"val EER {eer:.4f}; {arguments.out}")
+    return 0
+
+
+def _refit(arguments: argparse.Namespace) -> int:
+    from training.refit import refit_run
+
+    eer = refit_run(arguments.run, arguments.pools, arguments.out)
     print(f"val EER {eer:.4f}; {arguments.out}")
     return 0
 

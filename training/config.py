@@ -18,7 +18,7 @@ from training.cache import WindowSettings
 from training.data import LoaderSettings, SamplingSettings
 from training.losses import LossSettings
 from training.models import ModelSettings
-from training.pool import PoolSettings
+from training.pool import FRAME_S, PoolSettings
 from training.protocols import CONDITIONS
 
 SCHEDULES = ("cosine", "plateau", "constant")
@@ -145,16 +145,32 @@ class RunSettings:
         for name in self.val_conditions:
             if name not in CONDITIONS:
                 raise ValueError(f"val condition {name!r} is not one of {', '.join(CONDITIONS)}")
-        if self.model.head != self.loss.head and self.model.network == "lcnn":
+        if self.model.head != self.loss.head and self.model.network != "baseline":
             raise ValueError(
                 f"the loss {self.loss.name!r} needs the model's head {self.loss.head!r}"
             )
         if self.model.network == "baseline" and self.loss.name != "bce":
             raise ValueError("the baseline network has a logit; its loss must be 'bce'")
-        if self.pool.heard_weight and self.model.network != "lcnn":
-            raise ValueError("pool.heard_weight needs the network 'lcnn'")
-        if self.pool.heard_weight and self.augmentation.spec_mix:
-            raise ValueError("pool.heard_weight cannot be had with augmentation.spec_mix")
+        self._check_telling()
+
+    def _check_telling(self) -> None:
+        if not self.pool.heard_weight and not self.pool.opinion_weight:
+            return
+        if self.model.network != "tdnn":
+            raise ValueError("pool.heard_weight and pool.opinion_weight need the network 'tdnn'")
+        if self.pool.opinion_weight and not self.pool.teacher:
+            raise ValueError("pool.opinion_weight needs pool.teacher, the folder of a teacher")
+        if self.augmentation.spec_mix:
+            raise ValueError(
+                "pool.heard_weight and pool.opinion_weight cannot be had with augmentation.spec_mix"
+            )
+        samples = self.front_end.frame_hop * self.model.frames_at_once
+        if self.pool.heard_weight and samples != FRAME_S * self.front_end.sample_rate_hz:
+            raise ValueError(
+                "pool.heard_weight needs frame_hop, first_stride and pooling to make frames of "
+                f"{1000 * FRAME_S:.0f} ms; they are of "
+                f"{1000 * samples / self.front_end.sample_rate_hz:.0f} ms"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -45,22 +45,32 @@ class LossSettings:
 Loss = Callable[[Any, Any], Any]
 
 
-def make_loss(settings: LossSettings, heard_weight: float = 0.0) -> Loss:
+def make_loss(
+    settings: LossSettings,
+    heard_weight: float = 0.0,
+    opinion_weight: float = 0.0,
+    opinions: int = 0,
+) -> Loss:
     """The loss as Keras calls it: (targets, outputs), both of shape (batch, 1), to (batch,).
 
-    With `heard_weight` both go on after the first number with those that the network is to tell
-    of what a teacher hears, and their mean squared error counts so much.
+    With weights both go on after the first number with so many opinions of a teacher, and then
+    with what it hears, all of which the network is to tell: the mean squared errors of these and
+    of those count so much.
     """
     chosen = {"bce": binary_cross_entropy, "p2sgrad": p2sgrad, "one-class": one_class_softmax}
+    own = 1 + opinions
 
     def loss(targets: Any, outputs: Any) -> Any:
         targets = ops.cast(targets, outputs.dtype)
-        heard, told = targets[:, 1:], outputs[:, 1:]
-        targets, outputs = targets[:, :1], outputs[:, :1]
-        weight = 1 + targets * (settings.spoof_weight - 1)
-        value = ops.mean(weight * chosen[settings.name](targets, outputs, settings), axis=-1)
+        weight = 1 + targets[:, :1] * (settings.spoof_weight - 1)
+        value = chosen[settings.name](targets[:, :1], outputs[:, :1], settings)
+        value = ops.mean(weight * value, axis=-1)
+        if opinion_weight:
+            error = ops.square(outputs[:, 1:own] - targets[:, 1:own])
+            value = value + opinion_weight * ops.mean(error, axis=-1)
         if heard_weight:
-            value = value + heard_weight * ops.mean(ops.square(told - heard), axis=-1)
+            error = ops.square(outputs[:, own:] - targets[:, own:])
+            value = value + heard_weight * ops.mean(error, axis=-1)
         return value
 
     loss.__name__ = settings.name.replace("-", "_")

@@ -11,7 +11,7 @@ own opinion of every window beside the label.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -31,8 +31,17 @@ from training.protocols import targets
 CHUNK_BATCHES = 16
 FLOOR_DB = -100.0
 FULL_SCALE = 32767
+Thinks = Callable[[NDArray[np.float16]], Float32]
+"""What was heard in windows, (windows, numbers), to a teacher's opinions, (windows, OPINIONS)."""
+
+# What Whisper hears: so many numbers of a window, and so many of each frame of so many seconds.
 HEARD_NUMBERS = 1024
-HEARD_STEP = 8
+FRAME_NUMBERS = 512
+FRAME_S = 0.08
+# A teacher's logit, and the parts of it that so many groups of what it hears give.
+OPINIONS = 17
+# Every so many windows tell how the numbers are spread.
+HEARD_STEP = 64
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,12 @@ class PoolSettings:
         keep_audio: keep the windows as 16-bit audio too.
         taught_share: how much of a window's target is the teacher's probability; the rest is the
             label.
-        heard_weight: how much it counts, beside the loss, to tell from the pooled vector of the
-            network what Whisper hears in the window: the mean squared error over its numbers,
-            each of unit deviation.
+        heard_weight: how much it counts, beside the loss, to tell from every frame of the network
+            what Whisper hears in it: the mean squared error over its numbers, each of unit
+            deviation. Only the network "tdnn" can.
+        opinion_weight: how much it counts to tell from the pooled vector what a teacher thinks of
+            the window: its logit, and what each part of the numbers gives to it.
+        teacher: folder of that teacher.
     """
 
     windows: int = 0
@@ -67,6 +79,8 @@ class PoolSettings:
     keep_audio: bool = False
     taught_share: float = 0.0
     heard_weight: float = 0.0
+    opinion_weight: float = 0.0
+    teacher: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.taught_share <= 1:
@@ -199,7 +213,9 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 class PoolLoader:
     """Batches drawn from pools: half of each class, cropped and varied; same place as `Loader`.
 
-    With `heard_weight` what Whisper hears in a window follows its target, (batch, 1 + numbers).
+    With a `teacher` its opinions of a window follow its target, and with
+    `heard_weight` what Whisper hears in it, frame by frame: (batch, 1 + opinions + frames *
+    numbers). Crops begin where one of those frames does.
     Of the augmentations those of features are made here, those of audio when a pool is built.
     """
 
@@ -212,6 +228,7 @@ class PoolLoader:
         augmentation: AugmentSettings,
         spoof_share: float,
         seed: int,
+        teacher: Thinks | None = None,
     ) -> None:
         self._front_end = front_end
         self._loader = loader
@@ -221,7 +238,10 @@ class PoolLoader:
         self._seed = seed
         self._frames = front_end.frame_count(round(loader.window_s * front_end.sample_rate_hz))
         self._chunks, labels, self._targets = _open_pools(folders, front_end, settings.taught_share)
-        self._heard = _Heard(folders) if settings.heard_weight else None
+        self._heard = (
+            _Heard(folders, front_end, self._frames) if settings.heard_weight else None
+        )
+        self._opinions = _opinions(folders, teacher) if teacher else None
         flat = np.concatenate(labels)
         places = [(c, w) for c, part in enumerate(self._targets) for w in range(len(part))]
         self._places = np.array(places)
@@ -241,10 +261,12 @@ class PoolLoader:
             yield self._batch(chosen, rng)
 
     def _batch(self, chosen: NDArray[np.int64], rng: Rng) -> Batch:
-        features, wanted = [], []
+        features, wanted, begins = [], [], []
+        step = self._heard.step if self._heard else 1
         for chunk, window in self._places[chosen]:
             stored = self._chunks[chunk][window]
-            first = int(rng.integers(0, len(stored) - self._frames + 1))
+            first = step * int(rng.integers(0, (len(stored) - self._frames) // step + 1))
+            begins.append(first // step)
             decibels = stored[first : first + self._frames].astype(np.float32)
             features.append(self._varied(decibels, rng))
             wanted.append(self._targets[chunk][window])
@@ -252,8 +274,11 @@ class PoolLoader:
             np.stack(features), np.array(wanted, np.float32), self._augmentation, rng
         )
         soft = soft[:, None]
+        if self._opinions is not None:
+            told = [self._opinions[chunk][window] for chunk, window in self._places[chosen]]
+            soft = np.concatenate([soft, np.stack(told)], axis=1)
         if self._heard is not None:
-            soft = np.concatenate([soft, self._heard(self._places[chosen])], axis=1)
+            soft = np.concatenate([soft, self._heard(self._places[chosen], begins)], axis=1)
         return batch[..., None], soft
 
     def _varied(self, decibels: Float32, rng: Rng) -> Float32:
@@ -291,14 +316,39 @@ class Scale:
 class _Heard:
     """What Whisper hears in windows of pools, each number of mean 0 and deviation 1."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._chunks = [heard(folder, stem) for folder in folders for stem in chunk_stems(folder)]
-        some = np.concatenate([chunk[::HEARD_STEP] for chunk in self._chunks])
-        self._scale = Scale.of(some.astype(np.float32))
+    def __init__(self, folders: Sequence[Path], front_end: FrontEnd, frames: int) -> None:
+        self._chunks = [
+            heard(folder, stem, "frames") for folder in folders for stem in chunk_stems(folder)
+        ]
+        self.step = heard_step(front_end)
+        # As the network rounds: up at its stride, down at its pooling by two.
+        self._count = -(-frames // (self.step // 2)) // 2
+        some = np.concatenate([chunk[::HEARD_STEP] for chunk in self._chunks]).astype(np.float32)
+        # Whisper adds to each frame where in the window it lies: every place has a mean of its own.
+        self._mean = some.mean(0)
+        self._deviation = (some - self._mean).std((0, 1)) + np.float32(1e-3)
 
-    def __call__(self, places: NDArray[np.int64]) -> Float32:
-        numbers = np.stack([self._chunks[chunk][window] for chunk, window in places])
-        return self._scale.standard(numbers)
+    def __call__(self, places: NDArray[np.int64], begins: Sequence[int]) -> Float32:
+        """Shape (windows, frames * numbers), of windows cropped at these of Whisper's frames."""
+        numbers = np.empty((len(places), self._count, FRAME_NUMBERS), np.float32)
+        for row, (chunk, window), begin in zip(numbers, places, begins):
+            crop = slice(begin, begin + self._count)
+            row[:] = (self._chunks[chunk][window, crop] - self._mean[crop]) / self._deviation
+        return numbers.reshape(len(places), -1)
+
+
+def _opinions(folders: Sequence[Path], teacher: Thinks) -> list[Float32]:
+    """Of each chunk what a teacher thinks of its windows, each number of mean 0 and deviation 1."""
+    chunks = [
+        teacher(heard(folder, stem)) for folder in folders for stem in chunk_stems(folder)
+    ]
+    scale = Scale.of(np.concatenate(chunks))
+    return [scale.standard(chunk) for chunk in chunks]
+
+
+def heard_step(front_end: FrontEnd) -> int:
+    """Frames of features in one of those of which it is known what Whisper hears in them."""
+    return round(FRAME_S * front_end.sample_rate_hz / front_end.frame_hop)
 
 
 def _endless(side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]:
@@ -311,7 +361,23 @@ def _open_pools(
     folders: Sequence[Path], front_end: FrontEnd, taught_share: float
 ) -> tuple[list[NDArray[np.float16]], list[Float32], list[Float32]]:
     """Features, labels and targets of all chunks."""
-    chunks, labels, wanted = [], [], []
+    chunks, labels = open_chunks(folders, front_end)
+    stems = [(folder, stem) for folder in folders for stem in chunk_stems(folder)]
+    wanted = [
+        _targets(folder, stem, own, taught_share) for (folder, stem), own in zip(stems, labels)
+    ]
+    return chunks, labels, wanted
+
+
+def open_chunks(
+    folders: Sequence[Path], front_end: FrontEnd
+) -> tuple[list[NDArray[np.float16]], list[Float32]]:
+    """Raw features, float16, (windows, frames, bands), and labels, (windows,), of all chunks.
+
+    Raises:
+        TrainingError: a folder holds no pool, or one of another front end, or none holds windows.
+    """
+    chunks, labels = [], []
     for folder in folders:
         description = folder / "pool.json"
         if not description.exists():
@@ -321,11 +387,10 @@ def _open_pools(
             raise TrainingError(f"the pool in {folder} was made with another front end")
         for stem in chunk_stems(folder):
             labels.append(np.load(folder / f"{stem}.targets.npy"))
-            wanted.append(_targets(folder, stem, labels[-1], taught_share))
             chunks.append(np.load(folder / f"{stem}.features.npy", mmap_mode="r"))
     if not chunks:
         raise TrainingError("the pools are empty")
-    return chunks, labels, wanted
+    return chunks, labels
 
 
 def chunk_stems(folder: Path) -> list[str]:
@@ -361,13 +426,15 @@ def chunks_without(kind: str, pools: Sequence[Path]) -> list[tuple[Path, str]]:
     ]
 
 
-def heard(pool: Path, stem: str) -> NDArray[np.float16]:
-    """What Whisper heard in a chunk of a pool, float16, shape (windows, numbers).
+def heard(pool: Path, stem: str, kind: str = "heard") -> NDArray[np.float16]:
+    """What Whisper heard in a chunk of a pool, float16.
+
+    Shape (windows, numbers), or with kind "frames" (windows, frames, numbers).
 
     Raises:
         TrainingError: it has not heard it yet.
     """
-    path = pool / f"{stem}.heard.npy"
+    path = pool / f"{stem}.{kind}.npy"
     if not path.exists():
         raise TrainingError(f"Whisper has not heard {pool}: run `earwitness-train hear {pool}`")
     numbers: NDArray[np.float16] = np.load(path, mmap_mode="r")

@@ -5,8 +5,8 @@ rooms; Kawa et al. ("Improved deepfake detection using Whisper features", Inters
 before a detector. It stays as it is here: trained on on a few dozen hours it forgets what it is
 valued for. What it hears, summed up over a window, is left beside every window of a pool, and the
 small network learns it twice: as the opinion of a logistic regression, beside the label (Hinton et
-al., "Distilling the knowledge in a neural network", 2015), and as numbers to predict (Romero et
-al., "FitNets: hints for thin deep nets", ICLR 2015).
+al., "Distilling the knowledge in a neural network", 2015), and frame by frame, as numbers to
+predict (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from training.cache import progress, write_atomically
 from training.engines import EngineMissing
 from training.errors import TrainingError
 from training.pool import (
+    OPINIONS,
     Scale,
     chunk_stems,
     chunks_without,
@@ -66,11 +67,18 @@ class Teacher:
         """Shape (windows,), higher = spoof, of what was heard, shape (windows, numbers)."""
         return self.scale.standard(heard) @ self.weights + np.float32(self.offset)
 
+    def opinions(self, heard: NDArray[np.floating]) -> Float32:
+        """The logit, and what each of 16 groups of numbers gives to it; shape (windows, 17)."""
+        products = self.scale.standard(heard) * self.weights
+        parts = products.reshape(len(products), OPINIONS - 1, -1).sum(2)
+        return np.concatenate([parts.sum(1, keepdims=True) + np.float32(self.offset), parts], 1)
+
 
 def hear(pools: Sequence[Path]) -> int:
-    """Leave what Whisper hears, NNNNN.heard.npy, beside the windows of pools.
+    """Leave what Whisper hears beside the windows of pools.
 
-    Chunks that have it already are left alone, so an interrupted call goes on.
+    NNNNN.heard.npy holds it summed up over each window, NNNNN.frames.npy frame by frame. Chunks
+    that have it already are left alone, so an interrupted call goes on.
 
     Returns:
         How many windows were heard.
@@ -79,18 +87,21 @@ def hear(pools: Sequence[Path]) -> int:
         EngineMissing: PyTorch or Whisper's weights are not installed.
         TrainingError: a pool holds no audio.
     """
-    missing = chunks_without("heard", pools)
+    missing = chunks_without("frames", pools)
     if not missing:
         return 0
     try:
-        from training.whisper import load_encoder, summaries
+        from training.whisper import listen, load_encoder
     except ModuleNotFoundError as error:
         raise EngineMissing(f"{error.name} is not installed; pip install {error.name}") from error
     encoder = load_encoder()
     count = 0
     for pool, stem in progress(missing, len(missing), "hearing"):
         windows = from_16_bits(np.load(pool / f"{stem}.audio.npy"))
-        write_array(pool / f"{stem}.heard.npy", summaries(encoder, windows).astype(np.float16))
+        summaries, frames = listen(encoder, windows)
+        # The frames last: with them a chunk counts as heard.
+        write_array(pool / f"{stem}.heard.npy", summaries.astype(np.float16))
+        write_array(pool / f"{stem}.frames.npy", frames.astype(np.float16))
         count += len(windows)
     return count
 

@@ -40,9 +40,10 @@ from training.evaluate import (
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
 from training.models.fast import fast_batch_norm, precision
-from training.models.lcnn import BLOCK, telling
-from training.pool import HEARD_NUMBERS, PoolLoader, build_pool
+from training.models.tdnn import telling
+from training.pool import FRAME_NUMBERS, OPINIONS, PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
+from training.teacher import load_teacher
 
 Float32 = NDArray[np.float32]
 Say = Callable[[str], None]
@@ -163,6 +164,7 @@ def make_loader(maker: BatchMaker, settings: RunSettings) -> Loader | PoolLoader
         settings.augmentation,
         settings.sampling.spoof_share,
         settings.seed,
+        load_teacher(Path(pool.teacher)).opinions if pool.opinion_weight else None,
     )
 
 
@@ -254,8 +256,14 @@ class Run:
         with fast_batch_norm(), precision(policy):
             self.model = built(settings.loader.window_s)
         self.used_model = built(settings.windows.window_s)
-        told = settings.pool.heard_weight
-        self.trained_model = telling(self.model, HEARD_NUMBERS) if told else self.model
+        pool = settings.pool
+        self.trained_model = self.model
+        if pool.opinion_weight or pool.heard_weight:
+            self.trained_model = telling(
+                self.model,
+                OPINIONS if pool.opinion_weight else 0,
+                FRAME_NUMBERS if pool.heard_weight else 0,
+            )
         self._compile()
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
@@ -280,7 +288,9 @@ class Run:
             global_clipnorm=chosen.clip_norm or None,
         )
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        loss = make_loss(self.settings.loss, self.settings.pool.heard_weight)
+        pool = self.settings.pool
+        opinions = OPINIONS if pool.opinion_weight else 0
+        loss = make_loss(self.settings.loss, pool.heard_weight, pool.opinion_weight, opinions)
         # Keras would choose XLA by itself, which makes these networks 3 times slower on a CPU.
         model = self.trained_model
         model.compile(optimizer=self.optimizer, loss=loss, jit_compile=chosen.jit)
@@ -512,13 +522,9 @@ def train(
 
 
 def _start_from(run: Run, other: Path) -> None:
-    """Take over another network's weights; residual blocks that it does not have stay as built."""
-    given = _numpy(load_model(other).variables)
-    own = run.model.variables
-    if len(own) != len(given):
-        own = [variable for variable in own if not variable.path.startswith(BLOCK)]
+    """Take over another network's weights."""
     try:
-        assign(own, given)
+        assign(run.model.variables, _numpy(load_model(other).variables))
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 

@@ -30,6 +30,8 @@ BLOCKS = 4
 BATCH_WINDOWS = 32
 LONGEST_S = 30
 DYNAMIC_RANGE = 8.0
+# Of 20 ms: what a small network is to tell need not be finer than its own frames.
+FRAMES_AT_ONCE = 4
 Float32 = NDArray[np.float32]
 
 
@@ -156,19 +158,22 @@ def load_encoder() -> Encoder:
     return encoder
 
 
-def summaries(encoder: Encoder, windows: Float32) -> Float32:
-    """Mean and deviation over time of what is heard.
+def listen(encoder: Encoder, windows: Float32) -> tuple[Float32, Float32]:
+    """What is heard in windows: summed up, and frame by frame.
 
     Args:
         encoder: see `load_encoder`.
         windows: samples, float32, shape (windows, samples), of 30 s at most.
 
     Returns:
-        float32, shape (windows, 1024).
+        Mean and deviation over time, float32, shape (windows, 1024); and means of every four
+        frames, of 80 ms, float32, shape (windows, frames, 512), what is left at the end dropped.
     """
-    parts = []
+    summaries, frames = [], []
     with torch.no_grad():
         for first in range(0, len(windows), BATCH_WINDOWS):
-            frames = encoder(torch.from_numpy(windows[first : first + BATCH_WINDOWS]))
-            parts.append(torch.cat([frames.mean(1), frames.std(1)], 1).numpy())
-    return np.concatenate(parts)
+            heard = encoder(torch.from_numpy(windows[first : first + BATCH_WINDOWS]))
+            summaries.append(torch.cat([heard.mean(1), heard.std(1)], 1).numpy())
+            whole = heard[:, : heard.shape[1] // FRAMES_AT_ONCE * FRAMES_AT_ONCE]
+            frames.append(whole.unflatten(1, (-1, FRAMES_AT_ONCE)).mean(2).numpy())
+    return np.concatenate(summaries), np.concatenate(frames)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,31 @@ def test_a_runs_settings_come_back_from_its_json() -> None:
     settings = read_settings(None, ["model.width=0.5", "false_alert_rate=null"])
     stored = json.loads(json.dumps(settings.to_dict()))
     assert settings_from(stored, "config.json") == settings
+
+
+TELLING = """
+front_end: {frame_hop: 160, n_fft: 512, win_length: 400}
+model: {network: tdnn, stages: [8, 8], blocks: 1, first_stride: [4, 2]}
+pool: {heard_weight: 1.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("model.network=lcnn", "need the network 'tdnn'"),
+        ("front_end.frame_hop=320", "frames of 80 ms; they are of 160 ms"),
+        ("augmentation.spec_mix=0.5", "spec_mix"),
+        ("pool.opinion_weight=1.0", "pool.teacher"),
+        ("loss.name=p2sgrad", "head 'cosine'"),
+    ],
+)
+def test_what_cannot_be_told_of_a_teacher_is_refused(
+    tmp_path: Path, change: str, complaint: str
+) -> None:
+    path = tmp_path / "telling.yaml"
+    path.write_text(TELLING)
+    assert read_settings(path).pool.heard_weight == 1
+    changes = [change, "model.pools=[1, 1]"]
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        read_settings(path, changes)

@@ -42,11 +42,21 @@ def test_spoof_may_weigh_more() -> None:
 
 
 def test_what_is_told_of_a_teacher_counts_by_its_squared_error() -> None:
-    targets = np.array([[1, 0.5, -1.0], [0, 2.0, 0.0]], np.float32)
-    outputs = np.array([[0, 0.5, 1.0], [0, 1.0, 0.0]], np.float32)
-    made = make_loss(LossSettings(), heard_weight=0.25)(targets, outputs)
-    expected = np.log(2) + 0.25 * np.array([2.0, 0.5])
+    # One opinion, then two numbers that it hears.
+    targets = np.array([[1, 0.5, -1.0, 0.0], [0, 2.0, 0.0, 3.0]], np.float32)
+    outputs = np.array([[0, 0.5, 1.0, 2.0], [0, 1.0, 0.0, 3.0]], np.float32)
+    made = make_loss(LossSettings(), 0.25, 0.5, opinions=1)(targets, outputs)
+    expected = np.log(2) + 0.25 * np.array([4.0, 0.0]) + 0.5 * np.array([0.0, 1.0])
     np.testing.assert_allclose(np.asarray(made), expected, rtol=1e-5)
+
+
+def test_either_is_told_without_the_other() -> None:
+    targets = np.array([[1, 0.5, -1.0]], np.float32)
+    outputs = np.array([[0, 0.5, 1.0]], np.float32)
+    heard = make_loss(LossSettings(), heard_weight=0.25)(targets, outputs)
+    np.testing.assert_allclose(np.asarray(heard), np.log(2) + 0.25 * 2, rtol=1e-5)
+    thought = make_loss(LossSettings(), opinion_weight=0.25, opinions=2)(targets, outputs)
+    np.testing.assert_allclose(np.asarray(thought), np.log(2) + 0.25 * 2, rtol=1e-5)
 
 
 def test_p2sgrad_is_the_squared_error_of_the_cosine() -> None:

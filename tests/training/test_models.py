@@ -15,7 +15,8 @@ from training.models import (
     parameter_count,
 )
 from training.models.fast import precision
-from training.models.lcnn import max_feature_map, residual_block, telling
+from training.models.lcnn import max_feature_map
+from training.models.tdnn import telling, time_delay_block
 
 FRAMES, BANDS = 61, 40
 
@@ -48,7 +49,8 @@ def test_max_feature_map_is_the_maximum_of_the_channel_halves(rng: np.random.Gen
         ModelSettings(width=0.25, first_stride=(2, 1), first_kernel=7),
         ModelSettings(width=0.5, stages=(8, 16), pools=(1, 0)),
         ModelSettings(width=0.25, head="cosine"),
-        ModelSettings(width=0.5, stages=(8, 16, 16), pools=(1, 1, 1), blocks=(0, 1, 2)),
+        ModelSettings(width=0.25, embedding=0),
+        ModelSettings(network="tdnn", width=0.5, stages=(8, 16, 16), blocks=2),
     ],
     ids=str,
 )
@@ -107,19 +109,32 @@ def test_the_default_network_fits_the_device() -> None:
     assert parameter_count(model) * 4 < 1e6
 
 
-def test_a_residual_block_begins_as_nothing(features: np.ndarray) -> None:
-    inputs = keras.Input((FRAMES, BANDS, 6))
-    model = keras.Model(inputs, residual_block(inputs, "1_0"))
-    values = np.repeat(features, 6, axis=3)
+SMALL_TDNN = ModelSettings(network="tdnn", stages=(4, 6, 8), blocks=2, first_stride=(4, 2))
+
+
+def test_a_time_delay_block_begins_as_nothing(features: np.ndarray) -> None:
+    inputs = keras.Input((FRAMES, 1, 6))
+    model = keras.Model(inputs, time_delay_block(inputs, "delay_0"))
+    values = np.repeat(features[:, :, :1], 6, axis=3)
     np.testing.assert_array_equal(outputs(model, values), values)
-    # 3x1 and 1x3, each of 6 channels to 12, before the Max-Feature-Map.
-    assert mac_count(model) == FRAMES * BANDS * 2 * (3 * 6 * 12)
+    # A kernel of 3 from 6 channels to twice 3, and 3 back to 6.
+    assert mac_count(model) == FRAMES * (3 * 6 * 6 + 3 * 6)
+
+
+# 61 frames are 16 by the stride of 4, and 8 by pooling.
+SMALL_TDNN_FRAMES = 8
+
+
+def test_a_time_delay_network_keeps_its_frames(features: np.ndarray) -> None:
+    model = build_model(SMALL_TDNN, FRAMES, BANDS)
+    assert outputs(model, features).shape == (3, 1)
+    assert model.get_layer("frames").output.shape[1:] == (SMALL_TDNN_FRAMES, 1, 8)
 
 
 def test_a_network_that_tells_has_its_own_number_first(features: np.ndarray) -> None:
-    model = build_model(ModelSettings(width=0.25), FRAMES, BANDS)
-    told = outputs(telling(model, 5), features)
-    assert told.shape == (3, 6)
+    model = build_model(SMALL_TDNN, FRAMES, BANDS)
+    told = outputs(telling(model, 3, 5), features)
+    assert told.shape == (3, 1 + 3 + SMALL_TDNN_FRAMES * 5)
     np.testing.assert_allclose(told[:, :1], outputs(model, features), atol=1e-6)
 
 
@@ -149,8 +164,7 @@ def test_width_scales_the_cost() -> None:
         {"pooling": "max"},
         {"width": 0.0},
         {"stages": (8, 8), "pools": (1,)},
-        {"stages": (8, 8), "pools": (1, 1), "blocks": (1,)},
-        {"stages": (8, 8), "pools": (1, 1), "blocks": (1, 0)},
+        {"network": "tdnn", "stages": (8,)},
     ],
 )
 def test_settings_that_describe_no_network_are_refused(wrong: dict[str, Any]) -> None:
@@ -177,11 +191,15 @@ def test_a_saved_network_gives_the_same_numbers(tmp_path: Any, features: np.ndar
     np.testing.assert_allclose(outputs(again, features), outputs(model, features), atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_device_delegates_the_whole_network(pooling: str, features: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "settings", [*(ModelSettings(width=0.25, pooling=pooling) for pooling in POOLINGS), SMALL_TDNN]
+)
+def test_the_device_delegates_the_whole_network(
+    settings: ModelSettings, features: np.ndarray
+) -> None:
     """Converted to TFLite it holds only operations that XNNPACK takes."""
     tf = pytest.importorskip("tensorflow")
-    model = build_model(ModelSettings(width=0.25, pooling=pooling), FRAMES, BANDS)
+    model = build_model(settings, FRAMES, BANDS)
     # One window at a time, as on the device: a free batch would bring shape arithmetic.
     fixed = keras.Input(batch_shape=(1, FRAMES, BANDS, 1))
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed)))

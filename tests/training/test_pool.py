@@ -13,7 +13,9 @@ from training.cache import WaveCache
 from training.data import BatchMaker, LoaderSettings, SamplingSettings
 from training.errors import TrainingError
 from training.pool import (
+    FRAME_NUMBERS,
     HEARD_NUMBERS,
+    OPINIONS,
     PoolLoader,
     PoolSettings,
     build_pool,
@@ -55,10 +57,10 @@ def maker(tmp_path):
 
 def loader_of(
     folder, seed=1, loader=None, settings=POOL, front_end=FRONT_END,
-    augmentation=AugmentSettings.off(),
+    augmentation=AugmentSettings.off(), teacher=None,
 ):
     loader = loader or LoaderSettings(batch_size=8, window_s=1.0, windows_per_epoch=64)
-    return PoolLoader([folder], front_end, loader, settings, augmentation, 0.5, seed)
+    return PoolLoader([folder], front_end, loader, settings, augmentation, 0.5, seed, teacher)
 
 
 def test_batches_hold_both_classes_in_equal_parts_and_the_loaders_frames(tmp_path, maker):
@@ -162,24 +164,57 @@ def test_a_pool_that_no_teacher_has_heard_says_how_one_does(tmp_path, maker):
         loader_of(tmp_path / "pool", settings=replace(POOL, taught_share=0.5))
 
 
-def test_what_whisper_hears_in_a_window_follows_its_target(tmp_path, maker):
+def test_what_whisper_hears_in_a_crop_follows_its_target(tmp_path, maker, monkeypatch):
+    monkeypatch.setattr("training.pool.HEARD_STEP", 1)
     build_pool(tmp_path / "pool", maker, POOL, 0)
-    first = 10.0
+    rng = np.random.default_rng(3)
     for path in sorted((tmp_path / "pool").glob("*.targets.npy")):
         labels = np.load(path)
-        # Of each window: its label, its place, and numbers that are all the same.
-        heard = np.full((len(labels), HEARD_NUMBERS), 3.0, np.float16)
-        heard[:, 0], heard[:, 1] = 100 + labels, first + np.arange(len(labels)) % 7
-        np.save(path.with_name(path.name.replace("targets", "heard")), heard)
-        first += 1
+        # Of each window its label, at each frame its place in the window, and noise.
+        frames = rng.normal(0, 1, (len(labels), 18, FRAME_NUMBERS)).astype(np.float16)
+        frames[..., 0] = labels[:, None]
+        frames[..., 1] += 50 * np.arange(18)
+        np.save(path.with_name(path.name.replace("targets", "frames")), frames)
+        features = np.load(path.with_name(path.name.replace("targets", "features")))
+        features[..., 0] = np.arange(features.shape[1])
+        np.save(path.with_name(path.name.replace("targets", "features")), features)
     settings = replace(POOL, heard_weight=1.0)
-    batches = [wanted for _, wanted in loader_of(tmp_path / "pool", settings=settings).epoch(0)]
-    wanted = np.concatenate(batches)
-    assert wanted.shape == (64, 1 + HEARD_NUMBERS) and wanted.dtype == np.float32
-    np.testing.assert_array_equal(wanted[:, 0] > 0.5, wanted[:, 1] > 0)
-    assert abs(wanted[:, 1].mean()) < 0.2 and wanted[:, 1].std() == pytest.approx(1, abs=0.1)
-    assert len(np.unique(wanted[:, 2])) >= 7
-    np.testing.assert_allclose(wanted[:, 3:], 0, atol=1e-3)
+    front_end = replace(FRONT_END, normalisation="none", top_db=None)
+    loader = loader_of(tmp_path / "pool", settings=settings, front_end=front_end)
+    batches = list(loader.epoch(0))
+    features = np.concatenate([batch for batch, _ in batches])[..., 0]
+    wanted = np.concatenate([wanted for _, wanted in batches])
+    # 49 frames of features of 20 ms are 12 of 80 ms.
+    assert features.shape[1] == 49
+    assert wanted.shape == (64, 1 + 12 * FRAME_NUMBERS) and wanted.dtype == np.float32
+    heard = wanted[:, 1:].reshape(64, 12, FRAME_NUMBERS)
+    np.testing.assert_array_equal(np.sign(heard[:, 0, 0]), np.sign(wanted[:, 0] - 0.5))
+    begins = features[:, 0, 0]
+    assert set(begins) == {0, 4, 8, 12, 16, 20, 24}
+    # What comes with the place alone is not told: 50 per frame is gone, the noise is left.
+    assert abs(heard[..., 1].mean()) < 0.1 and heard[..., 1].std() == pytest.approx(1, abs=0.2)
+    assert heard[..., 2:].std() == pytest.approx(1, abs=0.1)
+    assert heard[..., 2:].mean() == pytest.approx(0, abs=0.05)
+
+
+def test_what_a_teacher_thinks_of_a_window_follows_its_target(tmp_path, maker):
+    build_pool(tmp_path / "pool", maker, POOL, 0)
+    for path in (tmp_path / "pool").glob("*.targets.npy"):
+        labels = np.load(path)
+        heard = np.full((len(labels), HEARD_NUMBERS), 3.0, np.float16)
+        heard[:, 0] = 100 + labels
+        np.save(path.with_name(path.name.replace("targets", "heard")), heard)
+
+    def teacher(heard):
+        return heard[:, :OPINIONS].astype(np.float32)
+
+    settings = replace(POOL, opinion_weight=1.0, teacher="a teacher")
+    loader = loader_of(tmp_path / "pool", settings=settings, teacher=teacher)
+    wanted = np.concatenate([wanted for _, wanted in loader.epoch(0)])
+    assert wanted.shape == (64, 1 + OPINIONS) and wanted.dtype == np.float32
+    np.testing.assert_array_equal(np.sign(wanted[:, 1]), np.sign(wanted[:, 0] - 0.5))
+    assert wanted[:, 1].std() == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(wanted[:, 2:], 0, atol=1e-3)
 
 
 def test_a_pool_that_whisper_has_not_heard_says_how_it_does(tmp_path, maker):

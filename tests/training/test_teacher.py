@@ -10,7 +10,7 @@ import pytest
 
 from training.cli import main
 from training.errors import TrainingError
-from training.pool import HEARD_NUMBERS
+from training.pool import FRAME_NUMBERS, HEARD_NUMBERS, OPINIONS
 from training.teach import teach
 from training.teacher import TeacherSettings, load_teacher, train_teacher
 
@@ -27,6 +27,7 @@ def pool(tmp_path):
         heard[:, 7] += 9 * labels
         np.save(folder / f"0000{index}.audio.npy", np.zeros((128, 160), np.int16))
         np.save(folder / f"0000{index}.heard.npy", heard.astype(np.float16))
+        np.save(folder / f"0000{index}.frames.npy", np.zeros((128, 0, FRAME_NUMBERS), np.float16))
         np.save(folder / f"0000{index}.targets.npy", labels)
     return folder
 
@@ -53,6 +54,18 @@ def test_the_logit_is_that_of_the_logistic_regression_worked_by_hand(tmp_path, p
     standard = (heard - teacher.scale.mean) / teacher.scale.deviation
     by_hand = standard @ teacher.weights + teacher.offset
     np.testing.assert_allclose(teacher.logits(heard.astype(np.float16)), by_hand, atol=1e-3)
+
+
+def test_its_opinions_are_the_logit_and_what_makes_it_up(tmp_path, pool):
+    train_teacher(tmp_path / "teacher", [pool], TeacherSettings(looseness=1.0))
+    teacher = load_teacher(tmp_path / "teacher")
+    heard = np.load(pool / "00001.heard.npy")
+    opinions = teacher.opinions(heard)
+    assert opinions.shape == (128, OPINIONS) and opinions.dtype == np.float32
+    np.testing.assert_allclose(opinions[:, 0], teacher.logits(heard), atol=1e-3)
+    np.testing.assert_allclose(opinions[:, 1:].sum(1) + teacher.offset, opinions[:, 0], atol=1e-3)
+    # The number that tells the classes apart is the eighth, so its part is the first.
+    assert int(opinions[:, 1:].std(0).argmax()) == 0
 
 
 def test_the_looser_a_teacher_the_surer_it_is(tmp_path, pool):
@@ -96,7 +109,7 @@ def test_a_pool_without_audio_says_what_to_do(tmp_path, capsys):
 
 
 def test_where_pytorch_is_missing_the_command_that_installs_it_is_named(pool, monkeypatch, capsys):
-    (pool / "00001.heard.npy").unlink()
+    (pool / "00001.frames.npy").unlink()
     monkeypatch.delitem(sys.modules, "training.whisper", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["hear", str(pool)]) == 1

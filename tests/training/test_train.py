@@ -18,14 +18,14 @@ from training.cli import main
 from training.config import RunSettings, read_settings
 from training.errors import CorpusError, TrainingError
 from training.evaluate import breakdown_table, keras_scorer, score_trials
-from training.pool import HEARD_NUMBERS, PoolSettings
+from training.models import ModelSettings
+from training.pool import FRAME_NUMBERS, PoolSettings
 from training.protocols import Trial
 from training.train import (
     AVERAGE_EVERY_STEPS,
     Run,
     Validation,
     WeightAverage,
-    _start_from,
     learning_rate_at,
     load_calibration,
     load_corpora,
@@ -153,22 +153,6 @@ def test_training_starts_from_another_runs_weights(
         np.testing.assert_allclose(left, right, atol=1e-5)
 
 
-def test_a_network_grows_out_of_a_smaller_one(
-    run: Path, settings: RunSettings, tmp_path: Path
-) -> None:
-    grown = replace(
-        settings, start_from=str(run), epochs=1, model=replace(settings.model, blocks=(0, 2))
-    )
-    kept = Run(tmp_path / "grown", grown, lambda line: None)
-    _start_from(kept, run)
-    features = np.random.default_rng(0).normal(0, 9, (4, *kept.model.input_shape[1:]))
-    before = load_model(run)(features, training=False)
-    after = kept.model(features, training=False)
-    np.testing.assert_allclose(np.asarray(after), np.asarray(before), atol=1e-4)
-    train(tmp_path / "grown", grown, say=lambda line: None)
-    assert len(weights(tmp_path / "grown")) > len(weights(run))
-
-
 def test_weights_of_a_network_of_other_size_are_refused(
     run: Path, settings: RunSettings, tmp_path: Path
 ) -> None:
@@ -184,13 +168,15 @@ def test_a_run_that_is_told_what_whisper_hears_resumes_like_any_other(
 ) -> None:
     """With the pool's audio, in bfloat16; what only training needs is not in the model."""
     pool = PoolSettings(windows=256, window_s=1.0)
-    make = replace(settings, pool=pool, epochs=2)
+    network = ModelSettings(network="tdnn", stages=(4, 6, 8), blocks=1, first_stride=(2, 2))
+    front_end = replace(settings.front_end, frame_hop=320)
+    make = replace(settings, pool=pool, epochs=2, model=network, front_end=front_end)
     rng = np.random.default_rng(0)
     train(tmp_path / "plain", replace(make, epochs=1), say=lambda line: None)
     folder = Path(settings.cache) / f"pool-{pool.seed}"
     for path in folder.glob("*.targets.npy"):
-        heard = rng.normal(0, 1, (len(np.load(path)), HEARD_NUMBERS)).astype(np.float16)
-        np.save(path.with_name(path.name.replace("targets", "heard")), heard)
+        frames = rng.normal(0, 1, (len(np.load(path)), 12, FRAME_NUMBERS)).astype(np.float16)
+        np.save(path.with_name(path.name.replace("targets", "frames")), frames)
     told = replace(
         make,
         pool=replace(pool, heard_weight=0.5),

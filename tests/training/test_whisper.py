@@ -13,12 +13,12 @@ from training.engines.packages import package_file
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; pip install torch")
 
 from training import whisper as module  # noqa: E402
-from training.pool import HEARD_NUMBERS  # noqa: E402
+from training.pool import FRAME_NUMBERS, HEARD_NUMBERS  # noqa: E402
 from training.whisper import (  # noqa: E402
     BATCH_WINDOWS,
     Encoder,
+    listen,
     load_encoder,
-    summaries,
 )
 
 
@@ -50,17 +50,19 @@ def test_the_features_are_whispers(rng):
     np.testing.assert_allclose(made, expected, atol=1e-3)
 
 
-def test_the_summary_is_the_mean_and_deviation_of_the_frames(rng):
+def test_what_is_heard_is_summed_up_and_averaged_over_four_frames(rng):
     torch.manual_seed(0)
     encoder = Encoder().eval()
     windows = rng.normal(0, 0.1, (BATCH_WINDOWS + 2, 8000)).astype(np.float32)
-    made = summaries(encoder, windows)
+    made, told = listen(encoder, windows)
     assert made.shape == (BATCH_WINDOWS + 2, HEARD_NUMBERS) and made.dtype == np.float32
+    assert told.shape == (BATCH_WINDOWS + 2, 6, FRAME_NUMBERS) and told.dtype == np.float32
     with torch.no_grad():
         frames = encoder(torch.from_numpy(windows[-1:]))[0].numpy()
     assert frames.shape == (25, 512)
     np.testing.assert_allclose(made[-1, :512], frames.mean(0), atol=0.02)
     np.testing.assert_allclose(made[-1, 512:], frames.std(0, ddof=1), atol=0.02)
+    np.testing.assert_allclose(told[-1, 1], frames[4:8].mean(0), atol=0.02)
 
 
 @needs_weights
@@ -83,7 +85,9 @@ def test_a_pool_is_heard_and_an_interrupted_hearing_goes_on(tmp_path, rng, capsy
     assert "6 windows heard" in capsys.readouterr().out
     heard = np.load(tmp_path / "00001.heard.npy")
     assert heard.shape == (3, HEARD_NUMBERS) and heard.dtype == np.float16
-    (tmp_path / "00001.heard.npy").unlink()
+    frames = np.load(tmp_path / "00001.frames.npy")
+    assert frames.shape == (3, 12, FRAME_NUMBERS) and frames.dtype == np.float16
+    (tmp_path / "00001.frames.npy").unlink()
     assert main(["hear", str(tmp_path)]) == 0
     assert "3 windows heard" in capsys.readouterr().out
     np.testing.assert_array_equal(np.load(tmp_path / "00001.heard.npy"), heard)

@@ -53,7 +53,7 @@ ENGINES = {
     "lyra": EngineSpec("Lyra-v2(SoundStream)", "vocoder", "lyra"),
     "piper": EngineSpec("Piper-VITS(joe)", "tts", "piper", ("en",)),
     "kokoro": EngineSpec(
-        "Kokoro-82M", "tts", "kokoro", ("en", "es", "fr", "hi", "it", "ja", "pt", "zh")
+        "Kokoro", "tts", "kokoro", ("en", "es", "fr", "hi", "it", "ja", "pt", "zh")
     ),
     "hibari": EngineSpec("Hibari", "tts", "hibari", ("en",)),
     "sanotts": EngineSpec(

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.errors import TrainingError
 
-NETWORKS = ("baseline", "lcnn")
+NETWORKS = ("baseline", "lcnn", "tdnn")
 POOLINGS = ("average", "mean-std", "attention")
 HEADS = ("logit", "cosine")
 
@@ -17,18 +17,19 @@ class ModelSettings:
     """Which network, and how large.
 
     Attributes:
-        network: "baseline" or "lcnn".
+        network: "baseline", "lcnn" or "tdnn" (an LCNN that goes on as a time-delay network).
         width: multiplies all channel counts.
         stages: channels (after Max-Feature-Map) of each stage of the LCNN; the first stage is one
-            5x5 convolution, each further one a 1x1 and a 3x3.
-        pools: which stages end in 2x2 max pooling.
-        blocks: residual blocks after each stage of the LCNN but the first; () = none.
+            5x5 convolution, each further one a 1x1 and a 3x3. Of "tdnn" the last is the width of
+            its time-delay blocks.
+        pools: which stages end in 2x2 max pooling; "tdnn" has its own.
+        blocks: time-delay blocks of "tdnn".
         first_stride: of the first convolution, (frames, bands).
         first_kernel: its size.
         pooling: over time: "average", "mean-std" or "attention".
         keep_frequency: the bands that are left stay apart in the pooled vector; otherwise they
             are averaged with the frames.
-        embedding: units of the layer before the output.
+        embedding: units of the layer before the output; 0 = none, the pooled vector itself.
         dropout: share of the pooled vector dropped in training.
         head: "logit", or "cosine" for the losses on angles.
     """
@@ -37,7 +38,7 @@ class ModelSettings:
     width: float = 1.0
     stages: tuple[int, ...] = (32, 48, 64, 32, 32)
     pools: tuple[int, ...] = (1, 1, 1, 0, 1)
-    blocks: tuple[int, ...] = ()
+    blocks: int = 0
     first_stride: tuple[int, int] = (2, 2)
     first_kernel: int = 5
     pooling: str = "mean-std"
@@ -52,16 +53,23 @@ class ModelSettings:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
                 )
-        for name in ("stages", "pools", "blocks", "first_stride"):
+        for name in ("stages", "pools", "first_stride"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if len(self.stages) != len(self.pools):
+        if self.network == "tdnn" and len(self.stages) < 2:
+            raise ValueError("the network 'tdnn' needs two stages or more")
+        if self.network == "lcnn" and len(self.stages) != len(self.pools):
             raise ValueError(f"stages has {len(self.stages)} entries but pools {len(self.pools)}")
-        if self.blocks and len(self.blocks) != len(self.stages):
-            raise ValueError(f"stages has {len(self.stages)} entries but blocks {len(self.blocks)}")
-        if self.blocks and self.blocks[0]:
-            raise ValueError("blocks begins with a number above 0; the first stage has none")
         if not self.width > 0:
             raise ValueError(f"width is {self.width!r}; it must be above 0")
+
+    def scaled(self, channels: int) -> int:
+        """So many channels at this width."""
+        return max(4, round(channels * self.width))
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames of features in one of those that "tdnn" keeps."""
+        return 2 * self.first_stride[0]
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> ModelSettings:
@@ -84,6 +92,10 @@ def build_model(settings: ModelSettings, frames: int, bands: int) -> Any:
         from training.models.baseline import build_baseline
 
         return build_baseline(frames, bands, settings)
+    if settings.network == "tdnn":
+        from training.models.tdnn import build_tdnn
+
+        return build_tdnn(frames, bands, settings)
     from training.models.lcnn import build_lcnn
 
     try:

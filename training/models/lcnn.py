@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from training.models import ModelSettings
 
 STD_FLOOR = 1e-5
-BLOCK = "block"
 POOLED = "pooled"
 
 
@@ -34,10 +33,9 @@ def mfm_convolution(
     channels: int,
     kernel: int | tuple[int, int],
     stride: tuple[int, int] = (1, 1),
-    gamma: str = "ones",
     name: str | None = None,
 ) -> Any:
-    """Convolution to twice the channels, BatchNorm that begins at `gamma`, Max-Feature-Map."""
+    """Convolution to twice the channels, BatchNorm, Max-Feature-Map."""
     x = layers.Conv2D(
         2 * channels,
         kernel,
@@ -47,22 +45,9 @@ def mfm_convolution(
         kernel_initializer="he_normal",
         name=name and f"{name}_convolution",
     )(x)
-    normalise = layers.BatchNormalization(
-        momentum=0.95, gamma_initializer=gamma, name=name and f"{name}_norm"
+    return max_feature_map(
+        layers.BatchNormalization(momentum=0.95, name=name and f"{name}_norm")(x)
     )
-    return max_feature_map(normalise(x))
-
-
-def residual_block(x: Any, name: str) -> Any:
-    """A convolution over time and one over frequency, added to their input (He et al., CVPR 2016).
-
-    It begins as nothing (Goyal et al., 2017), so that it can be put into a network that is trained
-    (`start_from`); `BLOCK` at the head of its layers' names tells it apart there.
-    """
-    _, _, _, channels = x.shape
-    y = mfm_convolution(x, channels, (3, 1), name=f"{BLOCK}_{name}_time")
-    y = mfm_convolution(y, channels, (1, 3), gamma="zeros", name=f"{BLOCK}_{name}_frequency")
-    return layers.Add()([x, y])
 
 
 def average_over_time(x: Any) -> Any:
@@ -94,30 +79,23 @@ def build_lcnn(frames: int, bands: int, settings: ModelSettings) -> Any:
 
     The published one has `first_stride` (1, 1), at four times the cost.
     """
-
-    def scaled(channels: int) -> int:
-        return max(4, round(channels * settings.width))
-
     inputs = keras.Input((frames, bands, 1), name="log_mel")
-    first, *rest = settings.stages
-    x = mfm_convolution(inputs, scaled(first), settings.first_kernel, settings.first_stride)
+    first, *rest = map(settings.scaled, settings.stages)
+    x = mfm_convolution(inputs, first, settings.first_kernel, settings.first_stride)
     if settings.pools[0]:
         x = layers.MaxPooling2D(2)(x)
-    blocks = settings.blocks or (0,) * len(settings.stages)
-    for stage, (channels, pool) in enumerate(zip(rest, settings.pools[1:]), start=1):
+    for channels, pool in zip(rest, settings.pools[1:]):
         x = mfm_convolution(x, int(x.shape[3]), 1)
-        x = mfm_convolution(x, scaled(channels), 3)
+        x = mfm_convolution(x, channels, 3)
         if pool:
             x = layers.MaxPooling2D(2)(x)
-        for index in range(blocks[stage]):
-            x = residual_block(x, f"{stage}_{index}")
     # What is left costs nothing, and its sums and roots want more digits than bfloat16 has.
     with precision("float32"):
-        outputs = _score(x, settings)
+        outputs = score(x, settings)
     return keras.Model(inputs, outputs, name="lcnn")
 
 
-def _score(x: Any, settings: ModelSettings) -> Any:
+def score(x: Any, settings: ModelSettings) -> Any:
     """Pooling, embedding and the one number: (T, F, C) -> (1,)."""
     _, time, height, channels = x.shape
     if settings.keep_frequency:
@@ -127,20 +105,13 @@ def _score(x: Any, settings: ModelSettings) -> Any:
     x = pool_over_time(x, settings.pooling)
     x = layers.Flatten(name=POOLED)(x)
     x = layers.Dropout(settings.dropout)(x)
+    if not settings.embedding:
+        return _head(x, settings.head)
     x = layers.Dense(2 * settings.embedding, use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.95)(x)
     x = layers.Reshape((1, 2, settings.embedding))(x)
     x = layers.Flatten(name="embedding")(layers.MaxPooling2D((1, 2))(x))
     return _head(x, settings.head)
-
-
-def telling(model: Any, numbers: int) -> Any:
-    """An LCNN that tells, after its one number, what a teacher hears (FitNets; for training only).
-
-    Its weights are the LCNN's own and those of one more layer, on the pooled vector.
-    """
-    told = layers.Dense(numbers, dtype="float32", name="told")(model.get_layer(POOLED).output)
-    return keras.Model(model.inputs, layers.Concatenate(dtype="float32")([model.output, told]))
 
 
 def _head(x: Any, head: str) -> Any:

@@ -1,0 +1,113 @@
+"""The last layer fitted anew to what a network pools."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.cli import main
+from training.config import RunSettings, read_settings
+from training.errors import TrainingError
+from training.pool import PoolSettings
+from training.refit import fit_last_layer, pooled_vectors, refit_run
+from training.train import load_model, load_settings, train
+
+TINY = """
+epochs: 1
+workers: 0
+front_end: {n_fft: 512, win_length: 512, frame_hop: 256, n_bands: 24}
+windows: {window_s: 1.0, hop_s: 0.5}
+loader: {batch_size: 16, windows_per_epoch: 96, window_s: 1.0}
+sampling: {max_source_share: 1.0}
+augmentation: {slow_codec: 0.0, telephone: 0.0, room: 0.1}
+model: {stages: [4, 8], pools: [1, 1], embedding: 8}
+optimiser: {learning_rate: 0.01, warmup_steps: 2}
+pool: {windows: 256, window_s: 1.0}
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(tone_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunSettings:
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "tiny.yaml").write_text(
+        f"{TINY}cache: {folder / 'cache'}\ncorpora: [{{kind: folder, path: {tone_corpus}}}]\n"
+    )
+    return read_settings(folder / "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def run(settings: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(folder, settings, say=lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool(settings: RunSettings, run: Path) -> Path:
+    return Path(settings.cache) / f"pool-{PoolSettings().seed}"
+
+
+def test_every_number_has_one_vote_for_the_class_that_it_is_nearer_to(rng):
+    labels = np.repeat(np.array([0, 1], np.float32), 200)
+    vectors = rng.normal(0, 1, (400, 3)).astype(np.float32)
+    vectors[:, 0] += 3 * labels
+    vectors[:, 1] -= labels
+    vectors[:, 2] += labels
+    vectors *= np.array([1, 10, 0.1], np.float32)
+    weights, offset = fit_last_layer(vectors, labels)
+    votes = weights * vectors.std(0)
+    np.testing.assert_allclose(votes / votes[0], [1, -1, 1], rtol=0.02)
+    logits = vectors @ weights + offset
+    assert logits.std() == pytest.approx(1, abs=0.01)
+    assert logits[labels > 0.5].mean() == pytest.approx(-logits[labels < 0.5].mean(), abs=0.01)
+
+
+def test_a_number_that_never_changes_does_no_harm(rng):
+    labels = np.repeat(np.array([0, 1], np.float32), 50)
+    vectors = np.stack([labels + rng.normal(0, 0.1, 100), np.full(100, 7.0)], 1).astype(np.float32)
+    weights, offset = fit_last_layer(vectors, labels)
+    assert np.isfinite(weights).all() and weights[1] == 0
+    assert ((vectors @ weights + offset > 0) == (labels > 0.5)).all()
+
+
+def test_windows_of_one_class_are_refused(rng):
+    with pytest.raises(TrainingError, match="both classes"):
+        fit_last_layer(rng.normal(0, 1, (8, 3)).astype(np.float32), np.ones(8, np.float32))
+
+
+def test_the_network_ends_in_the_new_layer_and_is_the_same_before_it(
+    run: Path, pool: Path, tmp_path: Path
+) -> None:
+    eer = refit_run(run, [pool], tmp_path / "out", say=lambda line: None)
+    assert 0 <= eer <= 0.5
+    assert load_settings(tmp_path / "out").model.embedding == 0
+    vectors, labels = pooled_vectors(run, [pool])
+    same, _ = pooled_vectors(tmp_path / "out", [pool])
+    np.testing.assert_array_equal(same, vectors)
+    weights, offset = fit_last_layer(vectors, labels)
+    kernel, bias = load_model(tmp_path / "out").get_layer("logit").get_weights()
+    np.testing.assert_allclose(kernel[:, 0], weights, rtol=1e-4)
+    assert bias[0] == pytest.approx(offset, rel=1e-3, abs=1e-3)
+
+
+def test_the_command_names_the_new_run_and_does_not_write_over_one(
+    run: Path, pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["refit", str(run), str(pool), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert f"; {tmp_path / 'out'}" in capsys.readouterr().out
+    assert main(command) == 1
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_a_network_that_ends_in_a_cosine_is_refused(
+    settings: RunSettings, tmp_path: Path
+) -> None:
+    model = replace(settings.model, head="cosine")
+    loss = replace(settings.loss, name="p2sgrad")
+    train(tmp_path / "run", replace(settings, model=model, loss=loss), say=lambda line: None)
+    with pytest.raises(TrainingError, match="ends in a cosine"):
+        refit_run(tmp_path / "run", [tmp_path], tmp_path / "out", say=lambda line: None)
