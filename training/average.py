@@ -22,15 +22,13 @@ from training.errors import TrainingError
 from training.protocols import Corpus
 from training.train import (
     Run,
-    Validation,
     assign,
+    conclude,
     load_corpora,
     load_settings,
     make_batches,
     make_loader,
     prepare_waves,
-    write_description,
-    write_report,
 )
 
 STATISTICS_BATCHES = 150
@@ -103,13 +101,7 @@ def average_run(
     assign(run.model.variables, mean)
     if not running:
         _measure_statistics(run, corpus, say)
-    validation = Validation(corpus, settings)
-    record = validation.judge(run, float("nan"), clock(), clock)
-    run.note(replace(record, loss=0.0))
-    run.save_best()
-    write_description(run, corpus)
-    write_report(run, corpus, validation)
-    return float(record.eer)
+    return conclude(run, corpus, clock)
 
 
 def _measure_statistics(run: Run, corpus: Corpus, say: Callable[[str], None]) -> None:

@@ -27,12 +27,10 @@ from training.models.lcnn import POOLED
 from training.pool import Scale, open_chunks
 from training.train import (
     Run,
-    Validation,
+    conclude,
     load_corpora,
     load_model,
     load_settings,
-    write_description,
-    write_report,
 )
 
 BATCH_WINDOWS = 64
@@ -58,12 +56,14 @@ def refit_run(
         Its EER on `val`.
 
     Raises:
-        TrainingError: a pool is empty, of another front end or of one class; the network has
-            another head than a logit; `out` holds a run already.
+        TrainingError: a pool is empty, of another front end or of one class; the network has no
+            pooling over time, or another head than a logit; `out` holds a run already.
     """
     if (out / "config.json").exists():
         raise TrainingError(f"{out} holds a run already; choose another folder")
     old = load_settings(folder)
+    if old.model.network == "baseline":
+        raise TrainingError(f"the network of {folder} has no pooling over time to end in a vote")
     if old.model.head != "logit":
         raise TrainingError(f"the network of {folder} ends in a {old.model.head}, not in a logit")
     vectors, labels = pooled_vectors(folder, pools)
@@ -74,13 +74,7 @@ def refit_run(
     run = Run(out, settings, say)
     copy_to_pooled(load_model(folder), run.model)
     run.model.get_layer("logit").set_weights([weights[:, None], np.array([offset], np.float32)])
-    validation = Validation(corpus, settings)
-    record = validation.judge(run, float("nan"), clock(), clock)
-    run.note(replace(record, loss=0.0))
-    run.save_best()
-    write_description(run, corpus)
-    write_report(run, corpus, validation)
-    return float(record.eer)
+    return conclude(run, corpus, clock)
 
 
 def pooled_vectors(folder: Path, pools: Sequence[Path]) -> tuple[Float32, Float32]:

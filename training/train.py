@@ -582,6 +582,21 @@ def write_description(run: Run, corpus: Corpus) -> None:
     )
 
 
+def conclude(run: Run, corpus: Corpus, clock: Callable[[], float] = time.monotonic) -> float:
+    """Judge weights that came otherwise than by training, and write their run folder.
+
+    Returns:
+        The EER on `val`.
+    """
+    validation = Validation(corpus, run.settings)
+    record = validation.judge(run, float("nan"), clock(), clock)
+    run.note(replace(record, loss=0.0))
+    run.save_best()
+    write_description(run, corpus)
+    write_report(run, corpus, validation)
+    return float(record.eer)
+
+
 def write_report(run: Run, corpus: Corpus, validation: Validation) -> None:
     """Calibration, figures, tables and plots of the best epoch, all on `val`.
 

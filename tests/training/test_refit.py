@@ -103,11 +103,15 @@ def test_the_command_names_the_new_run_and_does_not_write_over_one(
     assert "holds a run already" in capsys.readouterr().err
 
 
-def test_a_network_that_ends_in_a_cosine_is_refused(
-    settings: RunSettings, tmp_path: Path
+@pytest.mark.parametrize(
+    ("network", "head", "loss", "complaint"),
+    [("lcnn", "cosine", "p2sgrad", "ends in a cosine"), ("baseline", "logit", "bce", "no pooling")],
+)
+def test_a_network_that_has_no_such_layer_is_refused(
+    settings: RunSettings, tmp_path: Path, network: str, head: str, loss: str, complaint: str
 ) -> None:
-    model = replace(settings.model, head="cosine")
-    loss = replace(settings.loss, name="p2sgrad")
-    train(tmp_path / "run", replace(settings, model=model, loss=loss), say=lambda line: None)
-    with pytest.raises(TrainingError, match="ends in a cosine"):
+    model = replace(settings.model, network=network, head=head)
+    other = replace(settings, model=model, loss=replace(settings.loss, name=loss))
+    train(tmp_path / "run", other, say=lambda line: None)
+    with pytest.raises(TrainingError, match=complaint):
         refit_run(tmp_path / "run", [tmp_path], tmp_path / "out", say=lambda line: None)
