@@ -1,6 +1,13 @@
-"""SVOX Pico (unit selection and HMM, as Android once shipped), from PyPI py-nanotts."""
+"""SVOX Pico (unit selection and HMM, as Android once shipped), from PyPI py-nanotts.
+
+It speaks in a process of its own: beside TensorFlow its library ends the process that it is in.
+"""
 
 from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -17,16 +24,22 @@ def load() -> Speak:
     Raises:
         EngineMissing: py-nanotts is not installed.
     """
-    try:
-        from py_nanotts import NanoTTS
-    except ImportError as error:
-        raise EngineMissing("Pico is not installed; pip install py-nanotts") from error
-    engine = NanoTTS()
+    if find_spec("py_nanotts") is None:
+        raise EngineMissing("Pico is not installed; pip install py-nanotts")
+    process = ProcessPoolExecutor(1, get_context("spawn"))
 
     def speak(text: str, language: str, rng: Rng) -> Float32:
         voice = str(rng.choice(VOICES[language]))
         speed, pitch = float(rng.uniform(0.8, 1.3)), float(rng.uniform(0.8, 1.25))
-        raw = engine.speak(text, voice=voice, speed=speed, pitch=pitch)
+        raw = process.submit(spoken, text, voice, speed, pitch).result()
         return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
 
     return speak
+
+
+def spoken(text: str, voice: str, speed: float, pitch: float) -> bytes:
+    """16-bit samples at 16 kHz."""
+    from py_nanotts import NanoTTS
+
+    raw: bytes = NanoTTS().speak(text, voice=voice, speed=speed, pitch=pitch)
+    return raw
