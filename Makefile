@@ -128,11 +128,11 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
+	$(TRAIN) audit --config training/recipes/pool-linear-voices.yaml --out $(RUNS)/default/audit.md
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
 	  --representative 1200 --on arm32=dynamic --on x86_64=int8
 	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
-	$(TRAIN) audit --config training/recipes/pool-linear-all.yaml --out $(MODEL_WORK)/audit.md
 
 perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
 	$(BIN)/python -m perf $(ARGS)

@@ -24,6 +24,7 @@ def model_card(
     variants: Mapping[str, ConvertedVariant],
     parity: str,
     notes: Sequence[str] = (),
+    audit: str = "",
 ) -> str:
     """CARD.md: what the model is for, how good it is where, what it is made of, how to make it.
 
@@ -32,6 +33,7 @@ def model_card(
         variants: forms of the network by name.
         parity: the table of `parity_table`.
         notes: further sentences, such as what is new in this version.
+        audit: the table of `earwitness-train audit`, if it was made.
     """
     parts = [
         f"# {description.name} {description.version}",
@@ -41,12 +43,17 @@ def model_card(
         "## Forms\n\n" + _forms(description, variants),
         "## Conversion\n\n" + parity.strip(),
         "## What it was trained on\n\n" + _data(description.provenance),
+        *(["## Shortcuts\n\n" + SHORTCUTS + "\n\n" + audit.strip()] if audit else []),
         "## Limits\n\n" + LIMITS,
         "## Licence\n\n" + LICENCE,
         "## How to make it\n\n" + _commands(description.provenance),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
+
+SHORTCUTS = """\
+How often a classifier is right that is given only duration, silence at the edges, bandwidth, level
+and noise floor of a training window, before and after the pipeline that the network learns from."""
 
 LIMITS = """\
 - It scores windows of speech; music, silence and noise are not its subject, and the device leaves

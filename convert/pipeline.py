@@ -115,7 +115,8 @@ def convert_run(
         for variant in request.variants
     }
     description = describe(request, run, corpus, results, scorers, differences, now())
-    card = model_card(description, variants, parity_table(results, gates), request.notes)
+    parity = parity_table(results, gates)
+    card = model_card(description, variants, parity, request.notes, run.audit)
     return write_bundle(request.target, description, variants, card, request.replace_existing)
 
 

@@ -36,6 +36,7 @@ class TrainedRun:
         operating_point: threshold chosen on `val`.
         data: data.json: hashes and counts of what it was trained on.
         reports: report-NAME.json by NAME, such as "val" and "test-clean".
+        audit: the table that `earwitness-train audit` left there as audit.md, or "".
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class TrainedRun:
     operating_point: OperatingPoint
     data: Mapping[str, Any]
     reports: Mapping[str, Mapping[str, Any]]
+    audit: str = ""
 
     @property
     def window_samples(self) -> int:
@@ -62,6 +64,7 @@ def read_run(folder: Path) -> TrainedRun:
     if not folder.is_dir():
         raise ConversionError(f"the run {folder} does not exist; train it first")
     calibration, point = load_calibration(folder)
+    audit = folder / "audit.md"
     try:
         return TrainedRun(
             folder=folder,
@@ -70,6 +73,7 @@ def read_run(folder: Path) -> TrainedRun:
             operating_point=_operating_point(point),
             data=load_data_description(folder),
             reports=_reports(folder),
+            audit=audit.read_text(encoding="utf-8") if audit.exists() else "",
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConversionError(f"the run {folder} cannot be used: {error}") from error

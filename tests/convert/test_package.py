@@ -181,6 +181,13 @@ def test_the_card_says_what_the_bundle_is_and_where_it_fails():
 def test_a_run_without_results_is_said_to_have_none():
     card = model_card(DESCRIPTION, {"float32": variant()}, "")
     assert "No results were recorded with the run." in card
+    assert "## Shortcuts" not in card
+
+
+def test_the_audit_of_a_run_is_in_its_card():
+    row = "| after | 2048 | 51.0% | yes |"
+    card = model_card(DESCRIPTION, {"float32": variant()}, "", audit=row)
+    assert "## Shortcuts" in card and row in card
 
 
 def test_a_tiny_bundle_is_replaced_like_any_other(tmp_path):
