@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 
+from training.config import RunSettings, read_settings
+
 RATE_HZ = 16000
+TINY = """
+epochs: 2
+workers: 0
+front_end: {n_fft: 512, win_length: 512, frame_hop: 256, n_bands: 24}
+windows: {window_s: 1.0, hop_s: 0.5}
+loader: {batch_size: 16, windows_per_epoch: 96, window_s: 1.0}
+sampling: {max_source_share: 1.0}
+augmentation: {slow_codec: 0.0, telephone: 0.0, room: 0.1}
+model: {stages: [4, 8], pools: [1, 1], embedding: 8}
+optimiser: {learning_rate: 0.01, warmup_steps: 2}
+"""
 
 
 def tone(rng: np.random.Generator, seconds: float) -> np.ndarray:
@@ -41,3 +54,19 @@ def tone_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 samples = make(rng, rng.uniform(0.8, 2.2))
                 soundfile.write(inner / f"{clip}{ending}", samples, RATE_HZ, format=ending[1:])
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """Settings of a run of seconds, as YAML."""
+    return TINY
+
+
+@pytest.fixture(scope="module")
+def settings(tone_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunSettings:
+    """A run of seconds on tones and noise; a cache for each module of tests."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "tiny.yaml").write_text(
+        f"{TINY}cache: {folder / 'cache'}\ncorpora: [{{kind: folder, path: {tone_corpus}}}]\n"
+    )
+    return read_settings(folder / "tiny.yaml")

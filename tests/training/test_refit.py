@@ -9,45 +9,30 @@ import numpy as np
 import pytest
 
 from training.cli import main
-from training.config import RunSettings, read_settings
+from training.config import RunSettings
 from training.errors import TrainingError
 from training.pool import PoolSettings
 from training.refit import fit_last_layer, pooled_vectors, refit_run
 from training.train import load_model, load_settings, train
 
-TINY = """
-epochs: 1
-workers: 0
-front_end: {n_fft: 512, win_length: 512, frame_hop: 256, n_bands: 24}
-windows: {window_s: 1.0, hop_s: 0.5}
-loader: {batch_size: 16, windows_per_epoch: 96, window_s: 1.0}
-sampling: {max_source_share: 1.0}
-augmentation: {slow_codec: 0.0, telephone: 0.0, room: 0.1}
-model: {stages: [4, 8], pools: [1, 1], embedding: 8}
-optimiser: {learning_rate: 0.01, warmup_steps: 2}
-pool: {windows: 256, window_s: 1.0}
-"""
+POOL = PoolSettings(windows=256, window_s=1.0)
 
 
 @pytest.fixture(scope="module")
-def settings(tone_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunSettings:
-    folder = tmp_path_factory.mktemp("settings")
-    (folder / "tiny.yaml").write_text(
-        f"{TINY}cache: {folder / 'cache'}\ncorpora: [{{kind: folder, path: {tone_corpus}}}]\n"
-    )
-    return read_settings(folder / "tiny.yaml")
+def brief(settings: RunSettings) -> RunSettings:
+    return replace(settings, epochs=1, pool=POOL)
 
 
 @pytest.fixture(scope="module")
-def run(settings: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(brief: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(folder, settings, say=lambda line: None)
+    train(folder, brief, say=lambda line: None)
     return folder
 
 
 @pytest.fixture(scope="module")
-def pool(settings: RunSettings, run: Path) -> Path:
-    return Path(settings.cache) / f"pool-{PoolSettings().seed}"
+def pool(brief: RunSettings, run: Path) -> Path:
+    return Path(brief.cache) / f"pool-{POOL.seed}"
 
 
 def test_every_number_has_one_vote_for_the_class_that_it_is_nearer_to(rng):
@@ -108,10 +93,10 @@ def test_the_command_names_the_new_run_and_does_not_write_over_one(
     [("lcnn", "cosine", "p2sgrad", "ends in a cosine"), ("baseline", "logit", "bce", "no pooling")],
 )
 def test_a_network_that_has_no_such_layer_is_refused(
-    settings: RunSettings, tmp_path: Path, network: str, head: str, loss: str, complaint: str
+    brief: RunSettings, tmp_path: Path, network: str, head: str, loss: str, complaint: str
 ) -> None:
-    model = replace(settings.model, network=network, head=head)
-    other = replace(settings, model=model, loss=replace(settings.loss, name=loss))
+    model = replace(brief.model, network=network, head=head)
+    other = replace(brief, model=model, loss=replace(brief.loss, name=loss))
     train(tmp_path / "run", other, say=lambda line: None)
     with pytest.raises(TrainingError, match=complaint):
         refit_run(tmp_path / "run", [tmp_path], tmp_path / "out", say=lambda line: None)

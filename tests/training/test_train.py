@@ -15,7 +15,7 @@ from training.average import average_run
 from training.cache import FeatureCache, WindowSettings
 from training.calibrate import fit_calibration
 from training.cli import main
-from training.config import RunSettings, read_settings
+from training.config import RunSettings
 from training.errors import CorpusError, TrainingError
 from training.evaluate import breakdown_table, keras_scorer, score_trials
 from training.models import ModelSettings
@@ -34,27 +34,6 @@ from training.train import (
     load_settings,
     train,
 )
-
-TINY = """
-epochs: 2
-workers: 0
-front_end: {n_fft: 512, win_length: 512, frame_hop: 256, n_bands: 24}
-windows: {window_s: 1.0, hop_s: 0.5}
-loader: {batch_size: 16, windows_per_epoch: 96, window_s: 1.0}
-sampling: {max_source_share: 1.0}
-augmentation: {slow_codec: 0.0, telephone: 0.0, room: 0.1}
-model: {stages: [4, 8], pools: [1, 1], embedding: 8}
-optimiser: {learning_rate: 0.01, warmup_steps: 2}
-"""
-
-
-@pytest.fixture(scope="module")
-def settings(tone_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> RunSettings:
-    folder = tmp_path_factory.mktemp("settings")
-    (folder / "tiny.yaml").write_text(
-        f"{TINY}cache: {folder / 'cache'}\ncorpora: [{{kind: folder, path: {tone_corpus}}}]\n"
-    )
-    return read_settings(folder / "tiny.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +188,9 @@ def test_the_calibration_is_fitted_over_all_conditions(
 
 
 def test_the_command_trains_resumes_and_evaluates(
-    tone_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tone_corpus: Path, tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(tiny)
     data = ["--folder", str(tone_corpus), "--cache", str(tmp_path / "cache")]
     folder = str(tmp_path / "run")
     config = ["--config", str(tmp_path / "tiny.yaml")]
