@@ -107,7 +107,8 @@ def convert_run(
     scorers = {variant: Scorer(content) for variant, content in models.items()}
     gates = gates_with(request.max_eer_shift)
     results = measure_parity(run, corpus, model, scorers, gates, progress, request.cache)
-    say(parity_table(results, gates))
+    parity = parity_table(results, gates)
+    say(parity)
     refuse_failures(results)
     differences = runtime_differences(request.other_pythons, models, scorers, windows, say)
     variants = {
@@ -115,7 +116,6 @@ def convert_run(
         for variant in request.variants
     }
     description = describe(request, run, corpus, results, scorers, differences, now())
-    parity = parity_table(results, gates)
     card = model_card(description, variants, parity, request.notes, run.audit)
     return write_bundle(request.target, description, variants, card, request.replace_existing)
 

@@ -154,7 +154,7 @@ class RunSettings:
         self._check_telling()
 
     def _check_telling(self) -> None:
-        if not self.pool.heard_weight and not self.pool.opinion_weight:
+        if not self.pool.tells:
             return
         if self.model.network != "tdnn":
             raise ValueError("pool.heard_weight and pool.opinion_weight need the network 'tdnn'")

@@ -86,6 +86,16 @@ class PoolSettings:
         if not 0 <= self.taught_share <= 1:
             raise ValueError(f"taught_share is {self.taught_share!r}; it must lie between 0 and 1")
 
+    @property
+    def tells(self) -> bool:
+        """Whether the network tells, beside its one number, what a teacher hears or thinks."""
+        return bool(self.heard_weight or self.opinion_weight)
+
+    @property
+    def opinions(self) -> int:
+        """How many opinions of a teacher it tells."""
+        return OPINIONS if self.opinion_weight else 0
+
 
 def raw_front_end(front_end: FrontEnd) -> FrontEnd:
     """The same filters, without what `finish` does: that is done when a window is drawn."""
@@ -320,7 +330,7 @@ class _Heard:
         self._chunks = [
             heard(folder, stem, "frames") for folder in folders for stem in chunk_stems(folder)
         ]
-        self.step = heard_step(front_end)
+        self.step = round(FRAME_S * front_end.sample_rate_hz / front_end.frame_hop)
         # As the network rounds: up at its stride, down at its pooling by two.
         self._count = -(-frames // (self.step // 2)) // 2
         some = np.concatenate([chunk[::HEARD_STEP] for chunk in self._chunks]).astype(np.float32)
@@ -344,11 +354,6 @@ def _opinions(folders: Sequence[Path], teacher: Thinks) -> list[Float32]:
     ]
     scale = Scale.of(np.concatenate(chunks))
     return [scale.standard(chunk) for chunk in chunks]
-
-
-def heard_step(front_end: FrontEnd) -> int:
-    """Frames of features in one of those of which it is known what Whisper hears in them."""
-    return round(FRAME_S * front_end.sample_rate_hz / front_end.frame_hop)
 
 
 def _endless(side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]:

@@ -22,7 +22,6 @@ from edge.features import finish
 from training.cache import progress
 from training.data import Float32
 from training.errors import TrainingError
-from training.models import build_model
 from training.models.lcnn import POOLED
 from training.pool import Scale, open_chunks
 from training.train import (
@@ -30,6 +29,7 @@ from training.train import (
     conclude,
     load_corpora,
     load_model,
+    load_model_at,
     load_settings,
 )
 
@@ -85,16 +85,14 @@ def pooled_vectors(folder: Path, pools: Sequence[Path]) -> tuple[Float32, Float3
     """
     import keras
 
-    settings = load_settings(folder)
-    weights = load_model(folder).get_weights()
-    chunks, labels = open_chunks(pools, settings.front_end)
-    network = build_model(settings.model, chunks[0].shape[1], settings.front_end.n_bands)
-    network.set_weights(weights)
+    front_end = load_settings(folder).front_end
+    chunks, labels = open_chunks(pools, front_end)
+    network = load_model_at(folder, chunks[0].shape[1])
     pooling = keras.Model(network.inputs, network.get_layer(POOLED).output)
 
     def parts() -> Iterator[Float32]:
         for chunk in progress(chunks, len(chunks), "pooling"):
-            windows = [finish(raw.astype(np.float32), settings.front_end) for raw in chunk]
+            windows = [finish(raw.astype(np.float32), front_end) for raw in chunk]
             stacked = np.stack(windows)[..., None]
             yield pooling.predict(stacked, batch_size=BATCH_WINDOWS, verbose=0)
 

@@ -40,19 +40,13 @@ def load_ears(folder: Path) -> Ears:
 
 
 def _ears_of_run(folder: Path) -> Ears:
-    from training.models import build_model
-    from training.train import load_model, load_settings
+    from training.train import load_model_at, load_settings
 
-    settings = load_settings(folder)
-    weights = load_model(folder).get_weights()
-    front_end = settings.front_end
+    front_end = load_settings(folder).front_end
 
     @cache
     def scorer(frames: int) -> WindowScorer:
-        # The weights are the same for windows of any length.
-        model = build_model(settings.model, frames, front_end.n_bands)
-        model.set_weights(weights)
-        return keras_scorer(model)
+        return keras_scorer(load_model_at(folder, frames))
 
     def hear(pool: Path, stem: str) -> NDArray[np.float64]:
         windows = from_16_bits(np.load(pool / f"{stem}.audio.npy"))

@@ -40,8 +40,7 @@ from training.evaluate import (
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
 from training.models.fast import fast_batch_norm, precision
-from training.models.tdnn import telling
-from training.pool import FRAME_NUMBERS, OPINIONS, PoolLoader, build_pool
+from training.pool import FRAME_NUMBERS, PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 from training.teacher import load_teacher
 
@@ -256,18 +255,17 @@ class Run:
         with fast_batch_norm(), precision(policy):
             self.model = built(settings.loader.window_s)
         self.used_model = built(settings.windows.window_s)
-        pool = settings.pool
-        self.trained_model = self.model
-        if pool.opinion_weight or pool.heard_weight:
-            self.trained_model = telling(
-                self.model,
-                OPINIONS if pool.opinion_weight else 0,
-                FRAME_NUMBERS if pool.heard_weight else 0,
-            )
+        self.trained_model = self._telling() if settings.pool.tells else self.model
         self._compile()
         self.average = WeightAverage(settings.optimiser.average_momentum)
         self.records: list[EpochRecord] = []
         self.plateau_share = 1.0
+
+    def _telling(self) -> Any:
+        from training.models.tdnn import telling
+
+        pool = self.settings.pool
+        return telling(self.model, pool.opinions, FRAME_NUMBERS if pool.heard_weight else 0)
 
     @property
     def _trained_variables(self) -> list[Any]:
@@ -289,8 +287,9 @@ class Run:
         )
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         pool = self.settings.pool
-        opinions = OPINIONS if pool.opinion_weight else 0
-        loss = make_loss(self.settings.loss, pool.heard_weight, pool.opinion_weight, opinions)
+        loss = make_loss(
+            self.settings.loss, pool.heard_weight, pool.opinion_weight, pool.opinions
+        )
         # Keras would choose XLA by itself, which makes these networks 3 times slower on a CPU.
         model = self.trained_model
         model.compile(optimizer=self.optimizer, loss=loss, jit_compile=chosen.jit)
@@ -666,6 +665,18 @@ def load_model(folder: Path) -> Any:
     if not path.exists():
         raise TrainingError(f"{folder} holds no model.keras; train it first")
     return keras.saving.load_model(path, compile=False)
+
+
+def load_model_at(folder: Path, frames: int) -> Any:
+    """The best model of a run for windows of so many frames: the weights are the same for all.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    settings = load_settings(folder)
+    model = build_model(settings.model, frames, settings.front_end.n_bands)
+    model.set_weights(load_model(folder).get_weights())
+    return model
 
 
 def load_settings(folder: Path) -> RunSettings:

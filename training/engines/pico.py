@@ -1,13 +1,16 @@
 """SVOX Pico (unit selection and HMM, as Android once shipped), from PyPI py-nanotts.
 
-It speaks in a process of its own: beside TensorFlow its library ends the process that it is in.
+It speaks in a process of its own: beside TensorFlow or PyTorch its library ends the process that it
+is in.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +40,14 @@ def load() -> Speak:
     return speak
 
 
-def spoken(text: str, voice: str, speed: float, pitch: float) -> bytes:
-    """16-bit samples at 16 kHz."""
+@cache
+def _engine() -> Any:
     from py_nanotts import NanoTTS
 
-    raw: bytes = NanoTTS().speak(text, voice=voice, speed=speed, pitch=pitch)
+    return NanoTTS()
+
+
+def spoken(text: str, voice: str, speed: float, pitch: float) -> bytes:
+    """16-bit samples at 16 kHz."""
+    raw: bytes = _engine().speak(text, voice=voice, speed=speed, pitch=pitch)
     return raw

@@ -92,14 +92,12 @@ def build_model(settings: ModelSettings, frames: int, bands: int) -> Any:
         from training.models.baseline import build_baseline
 
         return build_baseline(frames, bands, settings)
-    if settings.network == "tdnn":
-        from training.models.tdnn import build_tdnn
-
-        return build_tdnn(frames, bands, settings)
     from training.models.lcnn import build_lcnn
+    from training.models.tdnn import build_tdnn
 
+    build = build_tdnn if settings.network == "tdnn" else build_lcnn
     try:
-        return build_lcnn(frames, bands, settings)
+        return build(frames, bands, settings)
     except ValueError as error:
         raise TrainingError(
             f"an LCNN of {len(settings.stages)} stages cannot be built on {frames} frames of "
