@@ -110,9 +110,14 @@ def _parser() -> argparse.ArgumentParser:
         "teach", help="leave what other networks think beside the windows of pools"
     )
     teach.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
-    teach.add_argument(
-        "--by", type=Path, action="append", required=True, metavar="FOLDER",
+    by = teach.add_mutually_exclusive_group(required=True)
+    by.add_argument(
+        "--by", type=Path, action="append", metavar="FOLDER",
         help="a run or a teacher; of several, the mean of their logits counts",
+    )
+    by.add_argument(
+        "--labels", action="store_const", const=[], dest="by",
+        help="no network: the labels, for windows that every teacher is deaf to",
     )
     teach.set_defaults(command=_teach)
 

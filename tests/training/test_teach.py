@@ -87,6 +87,19 @@ def test_teaching_goes_on_where_it_stopped(tmp_path, pool):
     assert teach([pool], [run]) == 0
 
 
+def test_labels_can_stand_in_for_teachers(pool, capsys):
+    assert main(["teach", str(pool), "--labels"]) == 0
+    assert "12 windows" in capsys.readouterr().out
+    assert (np.load(pool / "00000.taught.npy") == np.array([0, 1] * 3, np.float32)).all()
+
+
+def test_nobody_to_teach_is_an_error(pool):
+    with pytest.raises(SystemExit) as exit_:
+        main(["teach", str(pool)])
+    assert exit_.value.code != 0
+    assert not list(pool.glob("*.taught.npy"))
+
+
 def test_what_is_no_teacher_is_named(tmp_path, pool, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["teach", str(pool), "--by", str(tmp_path / "empty")]) == 1
