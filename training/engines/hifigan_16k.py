@@ -6,9 +6,9 @@ from training.engines import EngineMissing, Float32, Resynthesise, Rng
 from training.engines.packages import package_file
 from training.engines.torch_vocoder import MelSettings, as_if_predicted, log_mel_magnitude
 
-# Its page does not say what it was trained on. Frames of 160 samples follow from its output;
-# windows of 640 give back a recording's mel best: 46 other conventions (length of window, mel scale
-# and norm, lowest and highest band, base of the logarithm) come back further from it.
+# Its page does not say what it was trained on. Frames of 160 samples follow from its output. Of a
+# hundred conventions with transforms of 1024 points (length of window, mel scale and norm, lowest
+# and highest band, base of the logarithm) this one gives a recording's mel back best.
 MEL = MelSettings(16000, n_fft=1024, hop=160, win_length=640)
 
 
