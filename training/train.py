@@ -521,9 +521,14 @@ def train(
 
 
 def _start_from(run: Run, other: Path) -> None:
-    """Take over another network's weights."""
+    """Take over another network's weights; time-delay blocks that it lacks begin as nothing."""
+    from training.models.tdnn import is_delay
+
+    theirs = load_model(other)
+    known = {layer.name for layer in theirs.layers}
+    kept = [layer for layer in run.model.layers if layer.name in known or not is_delay(layer)]
     try:
-        assign(run.model.variables, _numpy(load_model(other).variables))
+        assign([v for layer in kept for v in layer.variables], _numpy(theirs.variables))
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
 

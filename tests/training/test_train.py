@@ -132,6 +132,41 @@ def test_training_starts_from_another_runs_weights(
         np.testing.assert_allclose(left, right, atol=1e-5)
 
 
+def test_a_trained_network_grows_by_time_delay_blocks_that_change_nothing_yet(
+    settings: RunSettings, tmp_path: Path
+) -> None:
+    network = ModelSettings(network="tdnn", stages=(4, 6, 8), blocks=1, first_stride=(2, 2))
+    small = replace(settings, model=network, epochs=1)
+    train(tmp_path / "small", small, say=lambda line: None)
+    larger = replace(
+        small,
+        model=replace(network, blocks=2, dilations=(2, 3)),
+        start_from=str(tmp_path / "small"),
+        optimiser=replace(settings.optimiser, learning_rate=1e-9, weight_decay=0.0),
+    )
+    train(tmp_path / "large", larger, say=lambda line: None)
+    before = {layer.name: layer for layer in load_model(tmp_path / "small").layers}
+    new = 0
+    for layer in load_model(tmp_path / "large").layers:
+        kernels = [np.asarray(v) for v in layer.variables if v.name == "kernel"]
+        if layer.name in before or not layer.name.startswith("delay"):
+            continue
+        new += len(kernels)
+        if layer.name.endswith("_norm") and "time" not in layer.name:
+            np.testing.assert_allclose(layer.gamma, 0, atol=1e-5)  # nothing comes of it yet
+    assert new == 6
+    kernels = [w for w in weights(tmp_path / "small") if w.ndim == 4]
+    grown = [w for w in weights(tmp_path / "large") if w.ndim == 4]
+    for kernel in kernels:
+        assert any(g.shape == kernel.shape and np.allclose(g, kernel, atol=1e-5) for g in grown)
+    with pytest.raises(TrainingError, match="do not fit this network"):
+        train(
+            tmp_path / "shrunk",
+            replace(small, start_from=str(tmp_path / "large")),
+            say=lambda line: None,
+        )
+
+
 def test_weights_of_a_network_of_other_size_are_refused(
     run: Path, settings: RunSettings, tmp_path: Path
 ) -> None:

@@ -51,6 +51,8 @@ ENGINES = {
     "world": EngineSpec("WORLD", "vocoder", "world"),
     "griffin-lim": EngineSpec("Griffin-Lim", "vocoder", "griffin_lim"),
     "lyra": EngineSpec("Lyra-v2(SoundStream)", "vocoder", "lyra"),
+    "fargan": EngineSpec("FARGAN(Opus)", "vocoder", "fargan"),
+    "dred": EngineSpec("DRED(Opus)", "vocoder", "dred"),
     "piper": EngineSpec("Piper-VITS(joe)", "tts", "piper", ("en",)),
     "kokoro": EngineSpec(
         "Kokoro", "tts", "kokoro", ("en", "es", "fr", "hi", "it", "ja", "pt", "zh")

@@ -24,6 +24,7 @@ class ModelSettings:
             its time-delay blocks.
         pools: which stages end in 2x2 max pooling; "tdnn" has its own.
         blocks: time-delay blocks of "tdnn".
+        dilations: of further ones of half their width, frames of "tdnn" each.
         first_stride: of the first convolution, (frames, bands).
         first_kernel: its size.
         pooling: over time: "average", "mean-std" or "attention".
@@ -39,6 +40,7 @@ class ModelSettings:
     stages: tuple[int, ...] = (32, 48, 64, 32, 32)
     pools: tuple[int, ...] = (1, 1, 1, 0, 1)
     blocks: int = 0
+    dilations: tuple[int, ...] = ()
     first_stride: tuple[int, int] = (2, 2)
     first_kernel: int = 5
     pooling: str = "mean-std"
@@ -53,7 +55,7 @@ class ModelSettings:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
                 )
-        for name in ("stages", "pools", "first_stride"):
+        for name in ("stages", "pools", "dilations", "first_stride"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.network == "tdnn" and len(self.stages) < 2:
             raise ValueError("the network 'tdnn' needs two stages or more")

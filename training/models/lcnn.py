@@ -33,6 +33,7 @@ def mfm_convolution(
     channels: int,
     kernel: int | tuple[int, int],
     stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
     name: str | None = None,
 ) -> Any:
     """Convolution to twice the channels, BatchNorm, Max-Feature-Map."""
@@ -40,6 +41,7 @@ def mfm_convolution(
         2 * channels,
         kernel,
         strides=stride,
+        dilation_rate=dilation,
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",

@@ -21,18 +21,31 @@ if TYPE_CHECKING:
     from training.models import ModelSettings
 
 FRAMES = "frames"
+DELAY = "delay"
 
 
-def time_delay_block(x: Any, name: str) -> Any:
-    """A convolution over three frames to half the channels and back, added to its input.
+def time_delay_block(x: Any, share: int, dilation: int, name: str) -> Any:
+    """A convolution over three frames to fewer channels and back, added to its input.
 
-    (T, 1, C) -> (T, 1, C). It begins as nothing (Goyal et al., 2017).
+    (T, 1, C) -> (T, 1, C). It begins as nothing (Goyal et al., 2017), so a trained network can be
+    given more of them.
+
+    Args:
+        x: frames.
+        share: by which the channels are divided.
+        dilation: frames from one of the three to the next.
+        name: of its layers.
     """
     channels = int(x.shape[3])
-    y = mfm_convolution(x, channels // 2, (3, 1), name=f"{name}_time")
+    y = mfm_convolution(x, channels // share, (3, 1), dilation=(dilation, 1), name=f"{name}_time")
     y = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_out")(y)
     y = layers.BatchNormalization(momentum=0.95, gamma_initializer="zeros", name=f"{name}_norm")(y)
     return layers.Add()([x, y])
+
+
+def is_delay(layer: Any) -> bool:
+    """Whether a layer is a part of a time-delay block."""
+    return str(layer.name).startswith(DELAY)
 
 
 def build_tdnn(frames: int, bands: int, settings: ModelSettings) -> Any:
@@ -49,7 +62,9 @@ def build_tdnn(frames: int, bands: int, settings: ModelSettings) -> Any:
     x = layers.Reshape((time, 1, height * channels))(x)
     x = mfm_convolution(x, width, 1)
     for index in range(settings.blocks):
-        x = time_delay_block(x, f"delay_{index}")
+        x = time_delay_block(x, 2, 1, f"{DELAY}_{index}")
+    for index, dilation in enumerate(settings.dilations):
+        x = time_delay_block(x, 4, dilation, f"{DELAY}_dilated_{index}")
     x = layers.Activation("linear", name=FRAMES, dtype="float32")(x)
     with precision("float32"):
         outputs = score(x, settings)
