@@ -48,6 +48,10 @@ class SamplingSettings:
         group_cap: clips beyond this many add no weight to their group.
         max_source_share: no source gives more than this share of its class.
         min_seconds: shorter clips are not drawn, s.
+        favoured_sources: of bona fide speech, that give `favoured_share` of its windows together.
+            Spoofs imitate the corpora that synthesisers are trained on; where most human speech
+            is of other kinds, a network learns those recordings for a sign of synthesis.
+        favoured_share: above 0 and below 1.
     """
 
     spoof_share: float = 0.5
@@ -55,10 +59,15 @@ class SamplingSettings:
     group_cap: int = 500
     max_source_share: float = 0.15
     min_seconds: float = 0.5
+    favoured_sources: tuple[str, ...] = ()
+    favoured_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.spoof_share < 1:
-            raise ValueError(f"spoof_share is {self.spoof_share!r}; it must lie between 0 and 1")
+        object.__setattr__(self, "favoured_sources", tuple(self.favoured_sources))
+        for name in ("spoof_share", "favoured_share"):
+            share = getattr(self, name)
+            if not 0 < share < 1:
+                raise ValueError(f"{name} is {share!r}; it must lie between 0 and 1")
         if not 0 < self.max_source_share <= 1:
             raise ValueError(
                 f"max_source_share is {self.max_source_share!r}; it must lie between 0 and 1"
@@ -97,6 +106,22 @@ def clip_weights(trials: Sequence[Trial], settings: SamplingSettings) -> NDArray
     shares = np.bincount(where, weights).astype(np.float64)
     factors: NDArray[np.float64] = cap_shares(shares, limit) / shares
     return weights * factors[where]
+
+
+def favour(
+    weights: NDArray[np.float64], trials: Sequence[Trial], settings: SamplingSettings
+) -> NDArray[np.float64]:
+    """Weights of bona fide trials with the favoured sources' at their share; shape (trials,).
+
+    Within the favoured, and within the rest, the proportions stay. Where there are none of the one
+    or of the other, the weights are returned as they are.
+    """
+    favoured = np.isin([trial.source for trial in trials], settings.favoured_sources)
+    if favoured.all() or not favoured.any():
+        return weights
+    shares = np.where(favoured, settings.favoured_share, 1 - settings.favoured_share)
+    sums = np.where(favoured, weights[favoured].sum(), weights[~favoured].sum())
+    return weights * shares / sums
 
 
 @dataclass(frozen=True)
@@ -165,7 +190,10 @@ class BatchMaker:
                 raise ValueError(
                     f"no {label} clip of at least {self.sampling.min_seconds} s to train on"
                 )
-            self._pools.append((side, clip_weights(side, self.sampling)))
+            weights = clip_weights(side, self.sampling)
+            if label == "bonafide":
+                weights = favour(weights, side, self.sampling)
+            self._pools.append((side, weights))
 
     @property
     def window_samples(self) -> int:

@@ -13,7 +13,7 @@ from edge.features import FrontEnd
 from training.augment import AugmentSettings
 from training.cache import WaveCache
 from training.corpus import read_folder
-from training.data import BatchMaker, Loader, LoaderSettings, SamplingSettings, clip_weights
+from training.data import BatchMaker, Loader, LoaderSettings, SamplingSettings, clip_weights, favour
 from training.protocols import Trial, with_split
 
 FRONT_END = FrontEnd(n_fft=512, win_length=512, frame_hop=256, n_bands=20, center=False)
@@ -149,3 +149,24 @@ def test_no_source_exceeds_its_share(sizes: list[int], share: float, power: floa
     sources = np.array([t.source for t in rows])
     largest = max(weights[sources == s].sum() for s in set(sources))
     assert largest <= max(share, 1 / len(sizes)) * (1 + 1e-9)
+
+
+def test_favoured_sources_of_human_speech_give_their_share() -> None:
+    sizes = {("studio", ""): 10, ("demo", ""): 20, ("games", ""): 500, ("phone", ""): 90}
+    rows = trials_of(sizes)
+    settings = SamplingSettings(favoured_sources=("studio", "demo", "no such"), favoured_share=0.6)
+    plain = clip_weights(rows, settings)
+    weights = favour(plain, rows, settings)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[:30].sum() == pytest.approx(0.6)
+    for part in (slice(0, 30), slice(30, None)):  # in proportion to what they were
+        ratios = weights[part] / plain[part]
+        np.testing.assert_allclose(ratios, ratios[0])
+
+
+@pytest.mark.parametrize("sources", [(), ("elsewhere",), ("a", "b")])
+def test_nothing_changes_where_none_or_all_are_favoured(sources: tuple[str, ...]) -> None:
+    rows = trials_of({("a", ""): 3, ("b", ""): 5})
+    weights = clip_weights(rows, SamplingSettings())
+    settings = SamplingSettings(favoured_sources=sources)
+    np.testing.assert_array_equal(favour(weights, rows, settings), weights)
