@@ -145,9 +145,9 @@ class RunSettings:
         for name in self.val_conditions:
             if name not in CONDITIONS:
                 raise ValueError(f"val condition {name!r} is not one of {', '.join(CONDITIONS)}")
-        if self.model.head != self.loss.head and self.model.network != "baseline":
+        if self.model.head not in self.loss.heads and self.model.network != "baseline":
             raise ValueError(
-                f"the loss {self.loss.name!r} needs the model's head {self.loss.head!r}"
+                f"the loss {self.loss.name!r} needs the model's head {self.loss.heads[0]!r}"
             )
         if self.model.network == "baseline" and self.loss.name != "bce":
             raise ValueError("the baseline network has a logit; its loss must be 'bce'")

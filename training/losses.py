@@ -38,8 +38,9 @@ class LossSettings:
             raise ValueError(f"loss is {self.name!r}; it must be one of {', '.join(LOSSES)}")
 
     @property
-    def head(self) -> str:
-        return "logit" if self.name == "bce" else "cosine"
+    def heads(self) -> tuple[str, ...]:
+        """Of the model, that go with it."""
+        return ("logit", "votes") if self.name == "bce" else ("cosine",)
 
 
 Loss = Callable[[Any, Any], Any]

@@ -196,16 +196,16 @@ def _claim(folder: Path, maker: BatchMaker) -> None:
     description = {
         "front_end": raw_front_end(maker.front_end).to_dict(),
         "loader": asdict(maker.loader),
-        "augmentation": json.loads(json.dumps(asdict(maker.augmentation))),
+        "augmentation": asdict(maker.augmentation),
         "sampling": asdict(maker.sampling),
         "seed": maker.seed,
         "trials": len(maker.trials),
     }
     path = folder / "pool.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != description:
+    text = json.dumps(description, indent=2)
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
         raise TrainingError(f"{folder} holds a pool of other settings; choose another cache")
-    text = json.dumps(description, indent=2).encode()
-    write_atomically(path, lambda file: file.write(text))
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _write_chunk(folder: Path, index: int, chunk: Chunk) -> None:

@@ -5,14 +5,15 @@ on fitting the sources of training, and fitting only the last layer again helps 
 "Last layer re-training is sufficient for robustness to spurious correlations", ICLR 2023). Here
 nothing is fitted but the sign: every number, at unit deviation, has one vote for the class whose
 mean it is nearer to (Dawes, "The robust beauty of improper linear models in decision making",
-American Psychologist 34, 1979).
+American Psychologist 34, 1979). Beyond one deviation it counts for no more, so that no few numbers
+outvote all others (Huber, "Robust statistics", 1981).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from edge.features import finish
 from training.cache import progress
 from training.data import Float32
 from training.errors import TrainingError
-from training.models.lcnn import POOLED
+from training.models.lcnn import LOGIT, POOLED, STANDARD
 from training.pool import Scale, open_chunks
 from training.train import (
     Run,
@@ -43,7 +44,7 @@ def refit_run(
     say: Callable[[str], None] = print,
     clock: Callable[[], float] = time.monotonic,
 ) -> float:
-    """Write a run folder whose network ends in one layer of equal weights on the pooled vector.
+    """Write a run folder whose network ends in equal votes of the numbers of its pooled vector.
 
     Args:
         folder: of a run, whose network it takes up to the pooled vector.
@@ -64,16 +65,17 @@ def refit_run(
     old = load_settings(folder)
     if old.model.network == "baseline":
         raise TrainingError(f"the network of {folder} has no pooling over time to end in a vote")
-    if old.model.head != "logit":
-        raise TrainingError(f"the network of {folder} ends in a {old.model.head}, not in a logit")
+    if old.model.head == "cosine":
+        raise TrainingError(f"the network of {folder} ends in a cosine, not in a logit")
     vectors, labels = pooled_vectors(folder, pools)
-    weights, offset = fit_last_layer(vectors, labels)
-    settings = replace(old, patience=0, model=replace(old.model, embedding=0))
+    votes = fit_votes(vectors, labels)
+    settings = replace(old, patience=0, model=replace(old.model, embedding=0, head="votes"))
     corpus = load_corpora(settings.corpora, settings.seed)
     out.mkdir(parents=True, exist_ok=True)
     run = Run(out, settings, say)
     copy_to_pooled(load_model(folder), run.model)
-    run.model.get_layer("logit").set_weights([weights[:, None], np.array([offset], np.float32)])
+    run.model.get_layer(STANDARD).set_weights([votes.scale.mean, np.square(votes.scale.deviation)])
+    run.model.get_layer(LOGIT).set_weights([votes.weights[:, None], votes.offset[None]])
     return conclude(run, corpus, clock)
 
 
@@ -99,8 +101,22 @@ def pooled_vectors(folder: Path, pools: Sequence[Path]) -> tuple[Float32, Float3
     return np.concatenate(list(parts())), np.concatenate(labels)
 
 
-def fit_last_layer(vectors: Float32, labels: Float32) -> tuple[Float32, float]:
-    """Weights, shape (numbers,), and offset of a logit of unit deviation, higher = spoof.
+@dataclass(frozen=True)
+class Votes:
+    """What the last layers hold: `scale` and `weights` of each number, shape (numbers,)."""
+
+    scale: Scale
+    weights: Float32
+    offset: Float32
+
+    def of(self, vectors: Float32) -> Float32:
+        """Logits of vectors (windows, numbers), shape (windows,)."""
+        logits: Float32 = np.clip(self.scale.standard(vectors), -1, 1) @ self.weights + self.offset
+        return logits
+
+
+def fit_votes(vectors: Float32, labels: Float32) -> Votes:
+    """Equal votes whose logit has unit deviation, higher = spoof.
 
     Nought lies halfway between the means of both classes.
 
@@ -110,10 +126,11 @@ def fit_last_layer(vectors: Float32, labels: Float32) -> tuple[Float32, float]:
     spoof = labels > 0.5
     if spoof.all() or not spoof.any():
         raise TrainingError("a last layer needs windows of both classes; these are all of one")
-    means = vectors[spoof].mean(0), vectors[~spoof].mean(0)
-    weights = np.sign(means[0] - means[1]) / Scale.of(vectors).deviation
-    weights /= (vectors @ weights).std()
-    return weights.astype(np.float32), -float((means[0] + means[1]) @ weights) / 2
+    signs = np.sign(vectors[spoof].mean(0) - vectors[~spoof].mean(0))
+    sums = Votes(Scale.of(vectors), signs, np.zeros((), np.float32)).of(vectors)
+    weight = 1 / sums.std()
+    middle = (sums[spoof].mean() + sums[~spoof].mean()) / 2
+    return Votes(Scale.of(vectors), signs * weight, np.asarray(-middle * weight, np.float32))
 
 
 def copy_to_pooled(old: Any, new: Any) -> None:

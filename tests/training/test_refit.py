@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from training.cli import main
 from training.config import RunSettings
 from training.errors import TrainingError
 from training.pool import PoolSettings
-from training.refit import fit_last_layer, pooled_vectors, refit_run
+from training.refit import fit_votes, pooled_vectors, refit_run
 from training.train import load_model, load_settings, train
 
 POOL = PoolSettings(windows=256, window_s=1.0)
@@ -42,10 +43,9 @@ def test_every_number_has_one_vote_for_the_class_that_it_is_nearer_to(rng):
     vectors[:, 1] -= labels
     vectors[:, 2] += labels
     vectors *= np.array([1, 10, 0.1], np.float32)
-    weights, offset = fit_last_layer(vectors, labels)
-    votes = weights * vectors.std(0)
-    np.testing.assert_allclose(votes / votes[0], [1, -1, 1], rtol=0.02)
-    logits = vectors @ weights + offset
+    votes = fit_votes(vectors, labels)
+    np.testing.assert_allclose(votes.weights / votes.weights[0], [1, -1, 1])
+    logits = votes.of(vectors)
     assert logits.std() == pytest.approx(1, abs=0.01)
     assert logits[labels > 0.5].mean() == pytest.approx(-logits[labels < 0.5].mean(), abs=0.01)
 
@@ -53,14 +53,23 @@ def test_every_number_has_one_vote_for_the_class_that_it_is_nearer_to(rng):
 def test_a_number_that_never_changes_does_no_harm(rng):
     labels = np.repeat(np.array([0, 1], np.float32), 50)
     vectors = np.stack([labels + rng.normal(0, 0.1, 100), np.full(100, 7.0)], 1).astype(np.float32)
-    weights, offset = fit_last_layer(vectors, labels)
-    assert np.isfinite(weights).all() and weights[1] == 0
-    assert ((vectors @ weights + offset > 0) == (labels > 0.5)).all()
+    votes = fit_votes(vectors, labels)
+    assert np.isfinite(votes.weights).all() and votes.weights[1] == 0
+    assert ((votes.of(vectors) > 0) == (labels > 0.5)).all()
+
+
+def test_a_number_far_out_counts_for_no_more_than_one_at_a_deviation(rng):
+    labels = np.repeat(np.array([0, 1], np.float32), 200)
+    vectors = (rng.normal(0, 1, (400, 5)) + labels[:, None]).astype(np.float32)
+    votes = fit_votes(vectors, labels)
+    near, far = np.zeros((2, 5), np.float32)
+    near[0], far[0] = votes.scale.mean[0] + votes.scale.deviation[0], 1e6
+    np.testing.assert_allclose(votes.of(near[None]), votes.of(far[None]), rtol=1e-5)
 
 
 def test_windows_of_one_class_are_refused(rng):
     with pytest.raises(TrainingError, match="both classes"):
-        fit_last_layer(rng.normal(0, 1, (8, 3)).astype(np.float32), np.ones(8, np.float32))
+        fit_votes(rng.normal(0, 1, (8, 3)).astype(np.float32), np.ones(8, np.float32))
 
 
 def test_the_network_ends_in_the_new_layer_and_is_the_same_before_it(
@@ -72,10 +81,10 @@ def test_the_network_ends_in_the_new_layer_and_is_the_same_before_it(
     vectors, labels = pooled_vectors(run, [pool])
     same, _ = pooled_vectors(tmp_path / "out", [pool])
     np.testing.assert_array_equal(same, vectors)
-    weights, offset = fit_last_layer(vectors, labels)
-    kernel, bias = load_model(tmp_path / "out").get_layer("logit").get_weights()
-    np.testing.assert_allclose(kernel[:, 0], weights, rtol=1e-4)
-    assert bias[0] == pytest.approx(offset, rel=1e-3, abs=1e-3)
+    model = load_model(tmp_path / "out")
+    ends = keras.Model(model.get_layer("pooled").output, model.output)
+    expected = fit_votes(vectors, labels).of(vectors)
+    np.testing.assert_allclose(ends.predict(vectors, verbose=0)[:, 0], expected, atol=1e-3)
 
 
 def test_the_command_names_the_new_run_and_does_not_write_over_one(

