@@ -87,14 +87,10 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --set pool.heard_weight=1.0 --set pool.taught_share=0.5
 	$(TRAIN) average $(RUNS)/tdnn-third-a \
 	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn-later
-	$(RUN) $(RUNS)/tdnn-fourth-a --config training/recipes/tdnn-fourth.yaml --resume
-	$(RUN) $(RUNS)/tdnn-fourth-b --config training/recipes/tdnn-fourth.yaml --resume \
-	  --set seed=32 --set augmentation.mix_style=0.4 \
-	  --set pool.heard_weight=1.0 --set pool.taught_share=0.0
-	$(TRAIN) average $(RUNS)/tdnn-fourth-a \
-	  $(RUNS)/tdnn-fourth-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn
-	$(TRAIN) refit $(RUNS)/tdnn $(MODEL_WORK)/pools/linear-manifest \
-	  $(MODEL_WORK)/pools/linear-voices --out $(RUNS)/default
+	$(RUN) $(RUNS)/tdnn-fourth --config training/recipes/tdnn-fourth.yaml --resume
+	$(TRAIN) average $(RUNS)/tdnn-fourth $(RUNS)/tdnn-fourth/checkpoint/epoch-*.npz --running \
+	  --out $(RUNS)/tdnn
+	$(TRAIN) refit $(RUNS)/tdnn $(MODEL_WORK)/pools/linear-manifest --out $(RUNS)/default
 	$(BUNDLE) $(RUNS)/default --out $(MODEL_WORK)/draft --force \
 	  --variants float16
 	$(TRAIN) alert-rule $(RUNS)/default $(MODEL_WORK)/draft $(MANIFEST) \
