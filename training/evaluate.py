@@ -36,6 +36,9 @@ WindowScorer = Callable[[Float32], Float64]
 """Features (windows, frames, bands) to logits (windows,): a Keras model, or a TFLite file."""
 
 BATCH_WINDOWS = 256
+# Of the trials. Of "seen" and "unseen" generators with all bona fide ones; in mixed sources, which
+# hold both classes, the kind of recording gives the class away less easily.
+PARTS = ("all", "unseen_generators", "unseen_in_mixed_sources", "seen_generators")
 BREAKDOWNS = ("family", "generator", "source", "language")
 BOOTSTRAP_DRAWS = 500
 BOOTSTRAP_SEED = 2024
@@ -178,13 +181,16 @@ def report(
         draws: of the bootstrap.
 
     Returns:
-        "all", "unseen_generators", "seen_generators" (figures and 95 % intervals; the last two
-        with all bona fide trials), and a table for each of `BREAKDOWNS`.
+        Figures and 95 % intervals for each of `PARTS`, and a table for each of `BREAKDOWNS`.
     """
     known = set(train_generators)
+    sources = [{t.source for t in scored.trials if t.is_spoof is spoof} for spoof in (True, False)]
+    mixed = sources[0] & sources[1]
+    unseen = scored.where(lambda t: not t.is_spoof or t.generator not in known)
     parts = {
         "all": scored,
-        "unseen_generators": scored.where(lambda t: not t.is_spoof or t.generator not in known),
+        "unseen_generators": unseen,
+        "unseen_in_mixed_sources": unseen.where(lambda t: t.source in mixed),
         "seen_generators": scored.where(lambda t: not t.is_spoof or t.generator in known),
     }
     made: dict[str, Any] = {
@@ -320,8 +326,8 @@ def report_text(made: Mapping[str, Any], title: str) -> str:
     """A report for people: figures with intervals, then the breakdowns, in Markdown."""
     lines = [f"# {title}", ""]
     header = "| trials | EER | AUC | accuracy | TPR at 5 % FPR | minDCF | Cllr | min Cllr |"
-    for name in ("all", "unseen_generators", "seen_generators"):
-        values = made[name]
+    for name in PARTS:
+        values = made.get(name)
         lines += [f"## {name.replace('_', ' ').capitalize()}", ""]
         if values is None:
             lines += ["No trials of both classes.", ""]
