@@ -59,7 +59,8 @@ LIMITS = """\
 - It scores windows of speech; music, silence and noise are not its subject, and the device leaves
   windows without speech unscored.
 - Detectors of this size lose much of their accuracy on synthesisers, languages and channels that
-  they have not met: the line "unseen generators" above is nearer to what to expect than "all".
+  they have not met: the lines "unseen" above are nearer to what to expect than "all". In mixed
+  sources, which publish both human and synthetic speech, the kind of recording gives least away.
 - A probability is evidence, not proof. It assumes that human and synthesised voices are equally
   likely; where synthesised ones are rare, most alerts at any fixed rate of false alerts are false.
 - Whoever can try sounds against it can find some that it misses. It is no defence alone.
@@ -112,7 +113,7 @@ def _row(condition: str, part: str, values: Mapping[str, Any]) -> str:
             low, high = (shape.format(edge) for edge in spans[key])
             cell += f" ({low} to {high})"
         cells.append(cell)
-    kind = part.replace("_generators", "")
+    kind = part.replace("_generators", "").replace("_", " ")
     return f"| {condition} | {kind} | {values.get('trials', '')} | {' | '.join(cells)} |"
 
 

@@ -276,11 +276,9 @@ def describe(
 
 def conditions_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """What a bundle keeps of a report: the figures, not the tables by source."""
-    return {
-        name: report[name]
-        for name in ("all", "unseen_generators", "seen_generators")
-        if report.get(name) is not None
-    }
+    from training.evaluate import PARTS
+
+    return {name: report[name] for name in PARTS if report.get(name) is not None}
 
 
 def data_summary(run: TrainedRun, corpus: Corpus) -> dict[str, Any]:

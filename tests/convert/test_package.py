@@ -143,6 +143,7 @@ def test_the_card_says_what_the_bundle_is_and_where_it_fails():
                             "tpr_at_5_fpr": 0.5, "min_dcf": 0.6, "cllr": 0.7,
                             "intervals": {"eer": [0.1, 0.2]}},
                     "unseen_generators": {"trials": 6, "eer": 0.3},
+                    "unseen_in_mixed_sources": {"trials": 4, "eer": 0.4},
                 }
             }
         },
