@@ -113,10 +113,18 @@ def favour(
 ) -> NDArray[np.float64]:
     """Weights of bona fide trials with the favoured sources' at their share; shape (trials,).
 
-    Within the favoured, and within the rest, the proportions stay. Where there are none of the one
-    or of the other, the weights are returned as they are.
+    Within the favoured, and within the rest, the proportions stay. Where all or none are to be
+    favoured, the weights are returned as they are.
+
+    Raises:
+        ValueError: sources are named, but no trial is of any of them.
     """
     favoured = np.isin([trial.source for trial in trials], settings.favoured_sources)
+    if settings.favoured_sources and not favoured.any():
+        raise ValueError(
+            "no bona fide clip to train on is of a favoured source: "
+            f"{', '.join(settings.favoured_sources)}"
+        )
     if favoured.all() or not favoured.any():
         return weights
     shares = np.where(favoured, settings.favoured_share, 1 - settings.favoured_share)

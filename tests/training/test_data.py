@@ -164,9 +164,16 @@ def test_favoured_sources_of_human_speech_give_their_share() -> None:
         np.testing.assert_allclose(ratios, ratios[0])
 
 
-@pytest.mark.parametrize("sources", [(), ("elsewhere",), ("a", "b")])
+@pytest.mark.parametrize("sources", [(), ("a", "b")])
 def test_nothing_changes_where_none_or_all_are_favoured(sources: tuple[str, ...]) -> None:
     rows = trials_of({("a", ""): 3, ("b", ""): 5})
     weights = clip_weights(rows, SamplingSettings())
     settings = SamplingSettings(favoured_sources=sources)
     np.testing.assert_array_equal(favour(weights, rows, settings), weights)
+
+
+def test_a_favoured_source_that_is_misspelt_is_named() -> None:
+    rows = trials_of({("a", ""): 3})
+    settings = SamplingSettings(favoured_sources=("A", "elsewhere"))
+    with pytest.raises(ValueError, match="favoured source: A, elsewhere"):
+        favour(clip_weights(rows, settings), rows, settings)
