@@ -54,6 +54,8 @@ def test_alerts_and_windows_reach_a_subscriber(
     eventually(lambda: out.mqtt.connected)
     out.emit(make_window(1))
     out.emit(make_alert(1))
+    # A state is what holds when it is sent: one that has passed by then is left out.
+    eventually(lambda: listener.payloads("/desk/state")[-1:] == ["ON"])
     out.emit(make_alert(2, state="cleared"))
     eventually(lambda: len(listener.payloads("earwitness/pi1/desk/alert")) == 2)
     eventually(lambda: spool.depth("mqtt") == 0)
