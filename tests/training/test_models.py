@@ -112,13 +112,28 @@ def test_the_default_network_fits_the_device() -> None:
 SMALL_TDNN = ModelSettings(network="tdnn", stages=(4, 6, 8), blocks=2, first_stride=(4, 2))
 
 
-def test_a_time_delay_block_begins_as_nothing(features: np.ndarray) -> None:
+@pytest.mark.parametrize(("share", "dilation"), [(2, 1), (3, 4)])
+def test_a_time_delay_block_begins_as_nothing(
+    features: np.ndarray, share: int, dilation: int
+) -> None:
     inputs = keras.Input((FRAMES, 1, 6))
-    model = keras.Model(inputs, time_delay_block(inputs, "delay_0"))
+    model = keras.Model(inputs, time_delay_block(inputs, share, dilation, "delay_0"))
     values = np.repeat(features[:, :, :1], 6, axis=3)
     np.testing.assert_array_equal(outputs(model, values), values)
-    # A kernel of 3 from 6 channels to twice 3, and 3 back to 6.
-    assert mac_count(model) == FRAMES * (3 * 6 * 6 + 3 * 6)
+    # A kernel of 3 from 6 channels to twice so many, and these back to 6.
+    inside = 6 // share
+    assert mac_count(model) == FRAMES * (3 * 6 * 2 * inside + inside * 6)
+
+
+def test_a_dilated_block_sees_so_many_frames_to_either_side() -> None:
+    inputs = keras.Input((FRAMES, 1, 6))
+    model = keras.Model(inputs, time_delay_block(inputs, 2, 4, "delay_0"))
+    model.get_layer("delay_0_norm").gamma.assign(np.ones(6))
+    still = np.zeros((1, FRAMES, 1, 6), np.float32)
+    moved = still.copy()
+    moved[0, 20] = 1
+    changed = np.any(outputs(model, moved) != outputs(model, still), axis=(0, 2, 3))
+    assert np.flatnonzero(changed).tolist() == [16, 20, 24]
 
 
 # 61 frames are 16 by the stride of 4, and 8 by pooling.
