@@ -120,7 +120,8 @@ def prove(roots: list[Root], bundle: Path) -> int:
         machine = "arm32" if root.architecture == "armhf" else "aarch64"
         used = manifest.variants[manifest.variant_for(machine)]
         tolerance = max(used.golden_tolerance, ours.golden_tolerance)
-        problems = differences(here, there, tolerance)
+        # The calibration multiplies the logit, and so its tolerance.
+        problems = differences(here, there, tolerance * manifest.calibration.scale)
         wrong += bool(problems)
         print(
             f"{root.name}: {'; '.join(problems) or f'same verdicts as here ({len(there)} files)'}"
@@ -153,7 +154,8 @@ def differences(
 ) -> list[str]:
     """Verdicts that differ, and probabilities that differ by more than the tolerance allows.
 
-    A logit's tolerance bounds a probability's at a quarter of it, the steepest slope of a sigmoid.
+    The tolerance of calibrated log-odds bounds a probability's at a quarter of it, the steepest
+    slope of a sigmoid.
     """
     found = []
     for one, other in zip(here, there):
