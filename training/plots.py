@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from training.metrics import equal_error_rate, error_curve
 
 if TYPE_CHECKING:
-    from training.train import EpochRecord
+    from training.history import EpochRecord
 
 BONAFIDE_COLOUR, SPOOF_COLOUR = "#2b6cb0", "#c05621"
 DET_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from training.evaluate import (
     write_json,
     write_text,
 )
+from training.history import EpochRecord, epoch_line, epochs_csv
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
 from training.models.fast import fast_batch_norm, precision
@@ -47,24 +47,6 @@ from training.teacher import load_teacher
 Float32 = NDArray[np.float32]
 Say = Callable[[str], None]
 AVERAGE_EVERY_STEPS = 10
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """A line of epochs.csv; loss on training batches, all else on `val`.
-
-    Attributes:
-        eer: mean over the conditions of validation.
-        accuracy: at the threshold of equal errors (the score is not calibrated yet).
-    """
-
-    epoch: int
-    loss: float
-    auc: float
-    accuracy: float
-    eer: float
-    learning_rate: float
-    seconds: float
 
 
 def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
@@ -531,23 +513,6 @@ def _start_from(run: Run, other: Path) -> None:
         assign([v for layer in kept for v in layer.variables], _numpy(theirs.variables))
     except ValueError as error:
         raise TrainingError(f"the weights of {other} do not fit this network: {error}") from error
-
-
-def epoch_line(record: EpochRecord, best: bool) -> str:
-    """An epoch for the console."""
-    return (
-        f"epoch {record.epoch:3d}  loss {record.loss:.4f}  val AUC {record.auc:.4f}  "
-        f"accuracy {record.accuracy:.4f}  EER {record.eer:.4f}  {record.seconds:.0f} s"
-        f"{'  *' if best else ''}"
-    )
-
-
-def epochs_csv(records: Sequence[EpochRecord]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(asdict(records[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(record) for record in records)
-    return text.getvalue()
 
 
 def git_revision(folder: Path) -> str:

@@ -345,7 +345,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
 
 
 def test_a_plateau_halves_the_rate(settings: RunSettings, tmp_path: Path) -> None:
-    from training.train import EpochRecord
+    from training.history import EpochRecord
 
     chosen = replace(settings.optimiser, schedule="plateau", plateau_epochs=2)
     run = Run(tmp_path, replace(settings, optimiser=chosen, patience=4), lambda line: None)
