@@ -4,7 +4,7 @@
 #
 #     make model REHEARSAL=1
 #
-# runs the same commands, each on next to nothing, in half an hour. In a checkout of its own beside
+# runs the same commands, each on next to nothing, in 40 minutes. In a checkout of its own beside
 # this one: what it makes takes the place of the shipped bundle, and hears nothing.
 CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
