@@ -327,7 +327,7 @@ def report_text(made: Mapping[str, Any], title: str) -> str:
     lines = [f"# {title}", ""]
     header = "| trials | EER | AUC | accuracy | TPR at 5 % FPR | minDCF | Cllr | min Cllr |"
     for name in PARTS:
-        values = made.get(name)
+        values = made[name]
         lines += [f"## {name.replace('_', ' ').capitalize()}", ""]
         if values is None:
             lines += ["No trials of both classes.", ""]

@@ -127,10 +127,11 @@ def fit_votes(vectors: Float32, labels: Float32) -> Votes:
     if spoof.all() or not spoof.any():
         raise TrainingError("a last layer needs windows of both classes; these are all of one")
     signs = np.sign(vectors[spoof].mean(0) - vectors[~spoof].mean(0))
-    sums = Votes(Scale.of(vectors), signs, np.zeros((), np.float32)).of(vectors)
+    scale = Scale.of(vectors)
+    sums = Votes(scale, signs, np.zeros((), np.float32)).of(vectors)
     weight = 1 / sums.std()
     middle = (sums[spoof].mean() + sums[~spoof].mean()) / 2
-    return Votes(Scale.of(vectors), signs * weight, np.asarray(-middle * weight, np.float32))
+    return Votes(scale, signs * weight, np.asarray(-middle * weight, np.float32))
 
 
 def copy_to_pooled(old: Any, new: Any) -> None:

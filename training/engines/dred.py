@@ -7,13 +7,12 @@ not been through it.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from training.engines import Float32, Resynthesise, Rng
-from training.engines.opus import programs, read_pcm, write_pcm
+from training.engines.opus import processed, programs
 from training.engines.programs import answer
 
 # With fewer bits for a packet there is none left for the second before it.
@@ -35,17 +34,17 @@ def load() -> Resynthesise:
     def resynthesise(samples: Float32, rng: Rng) -> Float32:
         opus = str(rng.choice(versions))
         every = int(rng.integers(*PACKETS, endpoint=True))
-        # The second after the last packet that arrives is never heard.
+        # What follows the last packet that arrives is never heard.
         padded = np.pad(samples, (0, every * SAMPLES_OF_PACKETS))
         packets = len(padded) // SAMPLES_OF_PACKETS + 1
-        with tempfile.TemporaryDirectory() as folder:
-            pcm, losses, made = (Path(folder) / name for name in ("pcm", "losses", "made"))
-            write_pcm(padded, pcm)
+
+        def copy(pcm: Path, made: Path) -> None:
+            losses = pcm.with_name("losses")
             losses.write_text("".join(f"{int(index % every > 0)}\n" for index in range(packets)))
             coding = f"voip 16000 1 {BITRATE} -framesize 20 -dred {FRAMES_10_MS}".split()
             losing = ["-loss", str(LOSS_PERCENT), "-lossfile", str(losses)]
             answer([opus, *coding, *losing, str(pcm), str(made)], "")
-            copy = read_pcm(made)
-        return copy[: len(samples)]
+
+        return processed(padded, copy)[: len(samples)]
 
     return resynthesise

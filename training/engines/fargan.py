@@ -6,14 +6,13 @@ told 18 Bark cepstra, a pitch and its correlation instead of a mel spectrogram.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from training.engines import Float32, Resynthesise, Rng
-from training.engines.opus import programs, read_pcm, write_pcm
+from training.engines.opus import processed, programs
 from training.engines.programs import answer
 
 FRAME = 160  # 10 ms
@@ -34,16 +33,16 @@ def load() -> Resynthesise:
 
     def resynthesise(samples: Float32, rng: Rng) -> Float32:
         fargan = str(rng.choice(versions))
-        with tempfile.TemporaryDirectory() as folder:
-            pcm, features, made = (Path(folder) / name for name in ("pcm", "features", "made"))
-            padded = np.pad(samples, (LOST_SAMPLES, LOST_SAMPLES))
-            write_pcm(padded, pcm)
+        padded = np.pad(samples, (LOST_SAMPLES, LOST_SAMPLES))
+
+        def copy(pcm: Path, made: Path) -> None:
+            features = pcm.with_name("features")
             answer([fargan, "-features", str(pcm), str(features)], "")
             frames = np.fromfile(features, "<f4").reshape(len(padded) // FRAME, -1)
             as_if_predicted(frames, rng).tofile(features)
             answer([fargan, "-fargan-synthesis", str(features), str(made)], "")
-            copy = read_pcm(made)
-        return copy[-len(samples) - LOST_SAMPLES :][: len(samples)]
+
+        return processed(padded, copy)[-len(samples) - LOST_SAMPLES :][: len(samples)]
 
     return resynthesise
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +36,16 @@ def programs(name: str) -> list[str]:
     return [str(path) for path in paths]
 
 
-def write_pcm(samples: Float32, path: Path) -> None:
-    """As the programs read them: 16-bit integers and nothing else."""
-    (np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(PCM).tofile(path)
+def processed(samples: Float32, run: Callable[[Path, Path], None]) -> Float32:
+    """What a program makes of samples at 16 kHz, float32, shape (n,).
 
-
-def read_pcm(path: Path) -> Float32:
-    """float32 samples, shape (n,), of what a program wrote."""
-    return np.fromfile(path, PCM).astype(np.float32) / np.float32(FULL_SCALE)
+    Args:
+        samples: beyond one they are cut off.
+        run: is given the file that holds them, 16-bit integers and nothing else, and the one that
+            it is to write; their folder is its own.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        pcm, made = Path(folder) / "pcm", Path(folder) / "made"
+        (np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(PCM).tofile(pcm)
+        run(pcm, made)
+        return np.fromfile(made, PCM).astype(np.float32) / np.float32(FULL_SCALE)
