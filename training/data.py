@@ -132,6 +132,39 @@ def favour(
     return weights * shares / sums
 
 
+MOST_EVENED = 4.0
+
+
+def even_weights(sources: NDArray[np.str_], spoof: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights of windows with which a source gives the same share of either class.
+
+    A source of which one class is heard more often than the other tells the class by its sound.
+    Where a source has both, their shares become the geometric mean of what they were; no window
+    counts for more than `MOST_EVENED` times as much as before, or as little. Sources of one class
+    keep theirs.
+
+    Args:
+        sources: of each window, shape (windows,).
+        spoof: its class, shape (windows,).
+
+    Returns:
+        Shape (windows,), of mean 1 in either class.
+    """
+    names, where = np.unique(sources, return_inverse=True)
+    counts = np.stack([np.bincount(where[spoof == side], minlength=len(names))
+                       for side in (False, True)])
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    both = (counts > 0).all(0)
+    middle = np.sqrt(shares.prod(0))
+    factors = np.where(both, middle / np.where(counts > 0, shares, 1), 1.0)
+    factors = factors.clip(1 / MOST_EVENED, MOST_EVENED)
+    weights: NDArray[np.float64] = factors[spoof.astype(int), where]
+    for side in (False, True):
+        if (spoof == side).any():
+            weights[spoof == side] /= weights[spoof == side].mean()
+    return weights
+
+
 @dataclass(frozen=True)
 class LoaderSettings:
     """What a batch is made of.

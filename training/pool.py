@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edge.features import FrontEnd, finish, log_mel_db
 from training.augment import AugmentSettings, Rng, mask_features, mix_batch
 from training.cache import write_atomically
-from training.data import Batch, BatchMaker, Float32, LoaderSettings
+from training.data import Batch, BatchMaker, Float32, LoaderSettings, even_weights
 from training.errors import TrainingError
 from training.protocols import targets
 
@@ -65,6 +65,8 @@ class PoolSettings:
         opinion_weight: how much it counts to tell from the pooled vector what a teacher thinks of
             the window: its logit, and what each part of the numbers gives to it.
         teacher: folder of that teacher.
+        even_sources: draw windows so that a source of both classes gives the same share of either
+            (see `data.even_weights`).
     """
 
     windows: int = 0
@@ -81,6 +83,7 @@ class PoolSettings:
     heard_weight: float = 0.0
     opinion_weight: float = 0.0
     teacher: str = ""
+    even_sources: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.taught_share <= 1:
@@ -120,11 +123,13 @@ class Chunk:
     Attributes:
         features: raw log-Mel, float16, shape (windows, frames, bands), dB.
         targets: float32, shape (windows,).
+        sources: whose they are, shape (windows,).
         audio: int16, shape (windows, samples), if it is kept.
     """
 
     features: NDArray[np.float16]
     targets: Float32
+    sources: NDArray[np.str_]
     audio: NDArray[np.int16] | None = None
 
 
@@ -136,7 +141,7 @@ def _make_chunk(job: tuple[int, bool]) -> Chunk:
 def make_chunk(maker: BatchMaker, index: int, keep_audio: bool = False) -> Chunk:
     """Windows of some batches; features are those of the audio that is kept, if it is."""
     front_end = raw_front_end(maker.front_end)
-    features, wanted, audio = [], [], []
+    features, wanted, sources, audio = [], [], [], []
     for batch in range(index * CHUNK_BATCHES, (index + 1) * CHUNK_BATCHES):
         trials = maker.draw(0, batch)
         for place, trial in enumerate(trials):
@@ -148,9 +153,9 @@ def make_chunk(maker: BatchMaker, index: int, keep_audio: bool = False) -> Chunk
             features.append(log_mel_db(window, front_end).astype(np.float16))
         soft = [maker.soft_targets.get(t.id, hard) for t, hard in zip(trials, targets(trials))]
         wanted.append(np.array(soft, np.float32))
-    return Chunk(
-        np.stack(features), np.concatenate(wanted), np.stack(audio) if keep_audio else None
-    )
+        sources += [trial.source for trial in trials]
+    kept = np.stack(audio) if keep_audio else None
+    return Chunk(np.stack(features), np.concatenate(wanted), np.array(sources), kept)
 
 
 def to_16_bits(samples: Float32) -> NDArray[np.int16]:
@@ -211,6 +216,7 @@ def _claim(folder: Path, maker: BatchMaker) -> None:
 def _write_chunk(folder: Path, index: int, chunk: Chunk) -> None:
     # The targets last: with them a chunk counts as made.
     write_array(folder / f"{index:05d}.features.npy", chunk.features)
+    write_array(folder / f"{index:05d}.sources.npy", chunk.sources)
     if chunk.audio is not None:
         write_array(folder / f"{index:05d}.audio.npy", chunk.audio)
     write_array(folder / f"{index:05d}.targets.npy", chunk.targets)
@@ -256,6 +262,9 @@ class PoolLoader:
         places = [(c, w) for c, part in enumerate(self._targets) for w in range(len(part))]
         self._places = np.array(places)
         self._sides = (np.flatnonzero(flat < 0.5), np.flatnonzero(flat >= 0.5))
+        self._weights = (
+            even_weights(_sources(folders), flat >= 0.5) if settings.even_sources else None
+        )
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """All batches of one epoch."""
@@ -263,12 +272,18 @@ class PoolLoader:
         spoofs = round(self._loader.batch_size * self._spoof_share)
         counts = (self._loader.batch_size - spoofs, spoofs)
         total = self._loader.batches_per_epoch
-        streams = [_endless(side, count * total, rng) for side, count in zip(self._sides, counts)]
+        streams = [self._stream(side, count * total, rng)
+                   for side, count in zip(self._sides, counts)]
         for index in range(total):
             chosen = np.concatenate(
                 [s[index * n : (index + 1) * n] for s, n in zip(streams, counts)]
             )
             yield self._batch(chosen, rng)
+
+    def _stream(self, side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]:
+        if self._weights is None:
+            return _endless(side, count, rng)
+        return weighted_places(side, self._weights[side], count, rng)
 
     def _batch(self, chosen: NDArray[np.int64], rng: Rng) -> Batch:
         features, wanted, begins = [], [], []
@@ -360,6 +375,34 @@ def _endless(side: NDArray[np.int64], count: int, rng: Rng) -> NDArray[np.int64]
     """So many places of one class in random order, each as often as any other, give or take 1."""
     rounds = -(-count // len(side))
     return np.concatenate([rng.permutation(side) for _ in range(rounds)])[:count]
+
+
+def weighted_places(
+    side: NDArray[np.int64], weights: NDArray[np.float64], count: int, rng: Rng
+) -> NDArray[np.int64]:
+    """So many places in random order, each as often as its weight says, give or take 1."""
+    upto = np.cumsum(weights)
+    marks = (np.arange(count) + rng.random()) / count * upto[-1]
+    return rng.permutation(side[np.searchsorted(upto, marks, side="right").clip(0, len(side) - 1)])
+
+
+def _sources(folders: Sequence[Path]) -> NDArray[np.str_]:
+    """Whose every window of some pools is.
+
+    Raises:
+        TrainingError: a pool was made before that was kept.
+    """
+    parts = []
+    for folder in folders:
+        for stem in chunk_stems(folder):
+            path = folder / f"{stem}.sources.npy"
+            if not path.exists():
+                raise TrainingError(
+                    f"the pool in {folder} does not tell whose its windows are; make it anew, or "
+                    "train with pool.even_sources=false"
+                )
+            parts.append(np.load(path))
+    return np.concatenate(parts)
 
 
 def _open_pools(

@@ -13,7 +13,15 @@ from edge.features import FrontEnd
 from training.augment import AugmentSettings
 from training.cache import WaveCache
 from training.corpus import read_folder
-from training.data import BatchMaker, Loader, LoaderSettings, SamplingSettings, clip_weights, favour
+from training.data import (
+    BatchMaker,
+    Loader,
+    LoaderSettings,
+    SamplingSettings,
+    clip_weights,
+    even_weights,
+    favour,
+)
 from training.protocols import Trial, with_split
 
 FRONT_END = FrontEnd(n_fft=512, win_length=512, frame_hop=256, n_bands=20, center=False)
@@ -177,3 +185,33 @@ def test_a_favoured_source_that_is_misspelt_is_named() -> None:
     settings = SamplingSettings(favoured_sources=("A", "elsewhere"))
     with pytest.raises(ValueError, match="favoured source: A, elsewhere"):
         favour(clip_weights(rows, settings), rows, settings)
+
+
+def shares(sources: list[str], spoof: list[bool], source: str) -> tuple[float, float]:
+    """Of the human and of the spoof windows, how many a source gives when they are evened."""
+    names, made = np.array(sources), np.array(spoof)
+    weights = even_weights(names, made)
+    human, synthetic = (
+        weights[(names == source) & (made == side)].sum() / weights[made == side].sum()
+        for side in (False, True)
+    )
+    return float(human), float(synthetic)
+
+
+def test_a_source_of_both_classes_does_not_tell_the_class_once_evened() -> None:
+    # "demo" gives 1 in 4 of the human windows and 9 in 10 of the spoofs, "game" the others.
+    sources = ["demo"] * 10 + ["game"] * 30 + ["demo"] * 36 + ["game"] * 4
+    spoof = [False] * 40 + [True] * 40
+    human, synthetic = shares(sources, spoof, "demo")
+    assert human == pytest.approx(synthetic) and 0.25 < human < 0.9
+
+
+def test_a_source_of_one_class_keeps_its_weight_and_none_is_changed_beyond_the_limit() -> None:
+    sources = np.array(["page"] + ["game"] * 999 + ["page"] * 999 + ["voice"])
+    spoof = np.array([False] * 1000 + [True] * 1000)
+    weights = even_weights(sources, spoof)
+    assert [weights[spoof == side].mean() for side in (False, True)] == pytest.approx([1, 1])
+    assert weights[0] / weights[1] == pytest.approx(4)
+    assert weights[1000] / weights[-1] == pytest.approx(0.25)
+    alone = even_weights(np.array(["a", "b", "b"]), np.array([True, True, True]))
+    assert alone == pytest.approx(np.ones(3))

@@ -24,6 +24,7 @@ from training.pool import (
     raw_front_end,
     to_16_bits,
     vary,
+    weighted_places,
 )
 from training.protocols import Trial
 
@@ -239,3 +240,31 @@ def test_batches_are_mixed_in_style_or_by_masks_where_so_set(tmp_path, maker):
         ).epoch(0)
     )
     assert ((soft > 0) & (soft < 1)).any()
+
+
+def test_places_are_drawn_as_often_as_their_weights_say(rng):
+    side = np.array([3, 5, 8])
+    drawn = weighted_places(side, np.array([1.0, 2.0, 0.5]), 700, rng)
+    assert [np.count_nonzero(drawn == place) for place in side] == [200, 400, 100]
+    assert len(set(np.diff(np.flatnonzero(drawn == 8)))) > 1  # in no order
+    few = weighted_places(side, np.array([1.0, 1.0, 0.0]), 1, rng)
+    assert few.shape == (1,) and few[0] in (3, 5)
+
+
+def test_a_pool_tells_whose_its_windows_are_and_draws_them_evenly_if_so_set(tmp_path, maker):
+    sources = ["mixed", "mixed", "human", "mixed", "mixed", "spoofs"]
+    trials = [replace(trial, source=source) for trial, source in zip(maker.trials, sources)]
+    build_pool(tmp_path / "pool", replace(maker, trials=trials), POOL, 0)
+    even = replace(POOL, even_sources=True)
+    plain, evened = (
+        np.concatenate([x for x, _ in loader_of(tmp_path / "pool", settings=chosen).epoch(0)])
+        for chosen in (POOL, even)
+    )
+    assert plain.shape == evened.shape and not np.array_equal(plain, evened)
+    stored = np.load(tmp_path / "pool" / "00000.sources.npy")
+    labels = np.load(tmp_path / "pool" / "00000.targets.npy") > 0.5
+    assert set(stored[labels]) <= {"mixed", "spoofs"} and set(stored[~labels]) <= {"mixed", "human"}
+    (tmp_path / "pool" / "00001.sources.npy").unlink()
+    with pytest.raises(TrainingError, match="does not tell whose"):
+        loader_of(tmp_path / "pool", settings=even)
+    loader_of(tmp_path / "pool")
