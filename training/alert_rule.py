@@ -19,11 +19,19 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import ModelBundle
-from edge.decision import DecisionRule, DecisionSettings, DecisionState, decide, sigmoid
+from edge.decision import (
+    Calibration,
+    DecisionRule,
+    DecisionSettings,
+    DecisionState,
+    decide,
+    sigmoid,
+)
 from training.errors import TrainingError
 from training.evaluate import in_condition, write_json
 from training.long_audio import RATE_HZ, judged
 from training.protocols import Clip, Trial
+from training.train import load_calibration
 
 HIGHEST = 0.999
 
@@ -58,6 +66,7 @@ class Limits:
 
 def hear(
     bundle: ModelBundle,
+    calibration: Calibration,
     trials: Sequence[Trial],
     hours: float,
     condition_name: str = "clean",
@@ -68,7 +77,7 @@ def hear(
     A device hears rooms, telephones and codecs, so a rule that is quiet on recordings as they were
     published alone would not be on them.
     """
-    log_odds = bundle.manifest.calibration.log_odds
+    log_odds = calibration.log_odds
     channel = partial(in_condition, condition_name=condition_name, noises=noises)
     return [
         Heard(
@@ -142,8 +151,7 @@ def lowest_threshold(
 
 def choose(
     run: Path,
-    bundle_folder: Path,
-    trials: Sequence[Trial],
+    listeners: Sequence[tuple[Path, Sequence[Trial]]],
     hours: float,
     limits: Limits,
     conditions: Sequence[str] = ("clean",),
@@ -153,10 +161,11 @@ def choose(
 
     Args:
         run: the run's folder, with its scores on `val`.
-        bundle_folder: the run's network, converted, in the form that this machine is given; its
-            own operating point plays no part.
-        trials: of `val`; spoofs are left out.
-        hours: of speech at most.
+        listeners: bundles, and the trials that each hears, spoofs left out: the run's network,
+            converted, and `val`; or those of its folds (see training.crossfit), each with what it
+            was not trained on. Each in the form that this machine is given; their own calibration
+            and operating point play no part.
+        hours: of speech at most, by all of them together.
         limits: see there.
         conditions: what the speech is heard through, each in turn (see `protocols.CONDITIONS`).
         noises: recorded noise for the condition "replay".
@@ -166,12 +175,17 @@ def choose(
 
     Raises:
         TrainingError: there is no such threshold, or the run has no scores on `val`.
-        BundleError: the bundle cannot be used.
+        BundleError: a bundle cannot be used.
     """
-    bundle = ModelBundle.load(bundle_folder)
+    calibration, _ = load_calibration(run)
+    bundles = [(ModelBundle.load(folder), trials) for folder, trials in listeners]
     spoken_hours, threshold = 0.0, 0.0
     for name in conditions:  # each by itself: a quiet one must not make up for a loud one
-        heard = hear(bundle, trials, hours, name, noises)
+        heard = [
+            one
+            for bundle, trials in bundles
+            for one in hear(bundle, calibration, trials, hours / len(bundles), name, noises)
+        ]
         spoken_hours = sum(one.seconds for one in heard) / 3600
         threshold = max(threshold, lowest_threshold(heard, DecisionSettings(), limits))
     try:

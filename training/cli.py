@@ -172,7 +172,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_data(rule)
     rule.add_argument("run", type=Path)
-    rule.add_argument("bundle", type=Path, help="the run's network, converted")
+    rule.add_argument("bundle", type=Path, nargs="?", help="the run's network, converted")
+    rule.add_argument(
+        "--fold", type=Path, nargs=2, metavar=("RUN", "BUNDLE"), action="append", default=[],
+        help="in place of both: a fold of the run (see crossfit) and its network, converted; "
+        "hears the val of that fold's own data",
+    )
     rule.add_argument("--hours", type=float, default=6.0, help="of speech, at most")
     rule.add_argument("--per-hour", type=float, default=0.5, help="false alerts, at most")
     rule.add_argument(
@@ -186,6 +191,16 @@ def _parser() -> argparse.ArgumentParser:
         help="what the speech is heard through; may be given often (default clean)",
     )
     rule.set_defaults(command=_alert_rule)
+
+    crossfit = commands.add_parser(
+        "crossfit", help="calibrate a run that was trained on val too by networks that were not"
+    )
+    crossfit.add_argument("run", type=Path, help="trained on train and on all that folds judge")
+    crossfit.add_argument(
+        "--fold", type=Path, action="append", default=[],
+        help="a run made in the same way that judges what others trained on; give it often",
+    )
+    crossfit.set_defaults(command=_crossfit)
 
     average = commands.add_parser("average", help="a run from the mean weights of checkpoints")
     average.add_argument("run", type=Path, help="run whose settings the new one takes")
@@ -442,23 +457,37 @@ def _false_alerts(arguments: argparse.Namespace) -> int:
 
 def _alert_rule(arguments: argparse.Namespace) -> int:
     from training.alert_rule import Limits, choose
-    from training.train import load_corpora
+    from training.errors import TrainingError
+    from training.train import load_corpora, load_settings
 
-    corpus = load_corpora(_named_corpora(arguments), 1)
+    if bool(arguments.fold) == bool(arguments.bundle):
+        raise TrainingError("alert-rule needs a bundle, or --fold RUN BUNDLE for each fold")
+    if arguments.fold:
+        corpora = [
+            (bundle, load_corpora(load_settings(run).corpora, 1)) for run, bundle in arguments.fold
+        ]
+    else:
+        corpora = [(arguments.bundle, load_corpora(_named_corpora(arguments), 1))]
     point = choose(
         arguments.run,
-        arguments.bundle,
-        corpus.side("val"),
+        [(bundle, corpus.side("val")) for bundle, corpus in corpora],
         arguments.hours,
         Limits(arguments.per_hour, arguments.source_share),
         arguments.condition or ["clean"],
-        corpus.noises,
+        corpora[0][1].noises,
     )
     print(
         f"threshold {point['threshold']:.4f}: {point['chosen_for']}; of the recordings of val "
         f"{point['false_alert_rate']:.1%} of the human ones lie above it and "
         f"{point['miss_rate']:.1%} of the spoofs do not"
     )
+    return 0
+
+
+def _crossfit(arguments: argparse.Namespace) -> int:
+    from training.crossfit import crossfit_run
+
+    crossfit_run(arguments.run, arguments.fold)
     return 0
 
 

@@ -73,6 +73,9 @@ class CorpusSettings:
         split: every trial goes to this side; "" = as the corpus says, or a random split.
         parts: folders of a manifest's source that count as sources of their own, SOURCE:FOLDER.
         labels: only trials of these labels are taken; () = of both.
+        sources: only trials of these sources are taken; () = of all.
+        to_train: sources whose trials are trained on though the corpus has them on `val` (see
+            training.crossfit). Those of `test` cannot be.
     """
 
     kind: str = "manifest"
@@ -81,6 +84,8 @@ class CorpusSettings:
     split: str = ""
     parts: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    to_train: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,11 +184,13 @@ class RunSettings:
 def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> RunSettings:
     """Settings of a YAML file, then `a.b=value` overrides (values in YAML too).
 
+    Entries of a list are counted from 0: `corpora.0.audio=...` is of the first corpus.
+
     Raises:
         ConfigError: the file cannot be read, or a setting is wrong; names line and key.
     """
     settings = RunSettings() if path is None else _from_yaml(path)
-    tree = settings.to_dict()
+    tree = json.loads(json.dumps(settings.to_dict()))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -227,9 +234,16 @@ def _plain(text: str) -> Any:
     return value
 
 
-def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, override: str) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: {key} has no settings below it")
+def _put(tree: Any, keys: Sequence[str], value: Any, override: str) -> None:
+    for place, key in enumerate(keys[:-1]):
+        if isinstance(tree, dict):
+            tree = tree.setdefault(key, {})
+        elif isinstance(tree, list) and key.isdecimal() and int(key) < len(tree):
+            tree = tree[int(key)]
+        else:
+            where = ".".join(keys[:place])
+            raise ConfigError(f"--set {override}: {where} has no {key!r} below it")
+    if not isinstance(tree, dict):
+        where = ".".join(keys[:-1])
+        raise ConfigError(f"--set {override}: {where} has no settings below it")
     tree[keys[-1]] = value

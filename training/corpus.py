@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,6 +209,24 @@ def check_splits(trials: Sequence[Trial]) -> None:
         raise CorpusError(
             f"the split would leak: {shown}{rest}; put each of them wholly on one side"
         )
+
+
+def moved_to_train(trials: Sequence[Trial], sources: Collection[str]) -> list[Trial]:
+    """The trials, with those of some sources of `val` on `train`.
+
+    What then shares a spoken sentence with a side that is evaluated is left out, as ever.
+
+    Raises:
+        CorpusError: there is no trial of a source, or it is on `test`, which is never trained on.
+    """
+    sides = {trial.source: trial.split for trial in trials}
+    for source in sources:
+        if source not in sides:
+            raise CorpusError(f"to_train names {source}, of which there is no trial")
+        if sides[source] == "test":
+            raise CorpusError(f"to_train names {source}, which is on test; test is not trained on")
+    moved = [replace(t, split="train") if t.source in sources else t for t in trials]
+    return without_overlap(moved)[0]
 
 
 def group_key(trial: Trial) -> str:

@@ -162,11 +162,17 @@ class Scored:
         return bool(0 < self.labels.sum() < len(self.trials))
 
 
+def of_generators(names: Iterable[str]) -> Callable[[Trial], bool]:
+    """Whether a trial was made by one of some generators, known by their names."""
+    known = frozenset(names)
+    return lambda trial: trial.generator in known
+
+
 def report(
     scored: Scored,
     calibration: Calibration,
     threshold: float,
-    train_generators: Iterable[str] = (),
+    is_seen: Callable[[Trial], bool] = lambda trial: False,
     costs: CostModel | None = None,
     draws: int = BOOTSTRAP_DRAWS,
 ) -> dict[str, Any]:
@@ -176,22 +182,22 @@ def report(
         scored: trials and raw scores.
         calibration: of the run.
         threshold: operating point, a spoof probability.
-        train_generators: generators that the model has trained on; the others are reported apart.
+        is_seen: whether the network that scored a spoof has trained on its generator; the others
+            are reported apart (see `of_generators`).
         costs: of minDCF.
         draws: of the bootstrap.
 
     Returns:
         Figures and 95 % intervals for each of `PARTS`, and a table for each of `BREAKDOWNS`.
     """
-    known = set(train_generators)
     sources = [{t.source for t in scored.trials if t.is_spoof is spoof} for spoof in (True, False)]
     mixed = sources[0] & sources[1]
-    unseen = scored.where(lambda t: not t.is_spoof or t.generator not in known)
+    unseen = scored.where(lambda t: not (t.is_spoof and is_seen(t)))
     parts = {
         "all": scored,
         "unseen_generators": unseen,
         "unseen_in_mixed_sources": unseen.where(lambda t: t.source in mixed),
-        "seen_generators": scored.where(lambda t: not t.is_spoof or t.generator in known),
+        "seen_generators": scored.where(lambda t: not t.is_spoof or is_seen(t)),
     }
     made: dict[str, Any] = {
         "costs": (costs or CostModel()).__dict__,

@@ -7,7 +7,7 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,13 +20,20 @@ from training.cache import FeatureCache, Transform, WaveCache, write_atomically
 from training.calibrate import Calibration, choose_operating_point, fit_calibration
 from training.codecs import transcode
 from training.config import CorpusSettings, OptimiserSettings, RunSettings, settings_from
-from training.corpus import assign_splits, check_splits, read_folder, read_manifest
+from training.corpus import (
+    assign_splits,
+    check_splits,
+    moved_to_train,
+    read_folder,
+    read_manifest,
+)
 from training.data import BatchMaker, Loader
 from training.errors import CorpusError, TrainingError
 from training.evaluate import (
     BREAKDOWNS,
     Scored,
     keras_scorer,
+    of_generators,
     report,
     report_text,
     score_trials,
@@ -63,6 +70,11 @@ def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
         if entry.labels:
             chosen = tuple(trial for trial in corpus.trials if trial.label in entry.labels)
             corpus = replace(corpus, trials=chosen)
+        if entry.sources:
+            chosen = tuple(trial for trial in corpus.trials if trial.source in entry.sources)
+            corpus = replace(corpus, trials=chosen)
+        if entry.to_train:
+            corpus = replace(corpus, trials=tuple(moved_to_train(corpus.trials, entry.to_train)))
         if entry.split:
             corpus = replace(corpus, trials=tuple(with_split(corpus.trials, entry.split)))
         whole = whole.joined(corpus)
@@ -574,26 +586,47 @@ def write_report(run: Run, corpus: Corpus, validation: Validation) -> None:
     """
     from training import plots
 
-    folder = run.folder
-    model = load_model(folder)
+    model = load_model(run.folder)
     heard = {name: validation.score(model, name) for name in run.settings.val_conditions}
+    clean = heard.get("clean") or validation.score(model, "clean")
+    seen = of_generators(trial.generator for trial in corpus.side("train"))
+    made = write_calibrated(run.folder, heard, clean, seen, run.settings.false_alert_rate)
+    plots.performance_bars(run.folder / "lcnn_performance.png", made["all"], run.best)
+    plots.learning_curves(run.folder / "learning_curves.png", run.records)
+
+
+def write_calibrated(
+    folder: Path,
+    heard: Mapping[str, Scored],
+    clean: Scored,
+    is_seen: Callable[[Trial], bool],
+    false_alert_rate: float | None,
+) -> dict[str, Any]:
+    """Calibrate on all that was heard, and write what follows from it into a run folder.
+
+    Args:
+        folder: of the run.
+        heard: scores of `val` by condition.
+        clean: those as published, on which the operating point is chosen and reported.
+        is_seen: see `evaluate.report`.
+        false_alert_rate: see `choose_operating_point`.
+
+    Returns:
+        The report on `clean`.
+    """
     calibration = fit_calibration(
         np.concatenate([part.logits for part in heard.values()]),
         np.concatenate([part.labels for part in heard.values()]),
     )
-    scored = heard.get("clean") or validation.score(model, "clean")
-    point = choose_operating_point(
-        calibration.probability(scored.logits), scored.labels, run.settings.false_alert_rate
-    )
+    probabilities = calibration.probability(clean.logits)
+    point = choose_operating_point(probabilities, clean.labels, false_alert_rate)
     write_json(
         folder / "calibration.json",
         {**calibration.to_dict(), "operating_point": point.to_dict()},
     )
-    generators = {trial.generator for trial in corpus.side("train")}
-    made = report(scored, calibration, point.threshold, generators)
-    write_report_files(folder, "val", made, scored, calibration)
-    plots.performance_bars(folder / "lcnn_performance.png", made["all"], run.best)
-    plots.learning_curves(folder / "learning_curves.png", run.records)
+    made = report(clean, calibration, point.threshold, is_seen)
+    write_report_files(folder, "val", made, clean, calibration)
+    return made
 
 
 def write_report_files(
@@ -720,8 +753,8 @@ def evaluate_run(
     features = FeatureCache(Path(cache or settings.cache) / "features", settings.front_end, windows)
     scorer = keras_scorer(load_model(folder))
     scored = Scored(trials, score_trials(scorer, trials, features, condition_name, corpus.noises))
-    generators = load_data_description(folder)["train_generators"]
-    made = report(scored, calibration, float(point["threshold"]), generators)
+    seen = of_generators(load_data_description(folder)["train_generators"])
+    made = report(scored, calibration, float(point["threshold"]), seen)
     name = f"{split}-{condition_name}" + ("" if scope == "file" else f"-{scope}")
     if padding:
         name += f"-{padding}"

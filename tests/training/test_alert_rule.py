@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,12 +14,13 @@ from training.alert_rule import (
     Heard,
     Limits,
     alerts_in,
+    choose,
     hear,
     lowest_threshold,
     spoof_shares,
     within,
 )
-from training.cli import _parser
+from training.cli import _parser, main
 from training.errors import TrainingError
 from training.protocols import CONDITIONS, Trial
 
@@ -69,8 +73,9 @@ def test_speech_is_heard_through_the_condition_that_is_named():
     human = DEFAULT_BUNDLE.parents[1] / "demo" / "human.flac"
     trials = [Trial("human", human, source="demo")]
     bundle = ModelBundle.load()
+    calibration = bundle.manifest.calibration
     clean, again, replayed = (
-        hear(bundle, trials, 1.0, name) for name in ("clean", "clean", "replay")
+        hear(bundle, calibration, trials, 1.0, name) for name in ("clean", "clean", "replay")
     )
     assert clean == again
     assert len(clean[0].windows) == len(replayed[0].windows) > 0
@@ -82,3 +87,36 @@ def test_the_command_line_knows_every_condition():
         assert _parser().parse_args(["evaluate", "run", "--condition", name]).condition == name
         rule = _parser().parse_args(["alert-rule", "run", "bundle", "--condition", name])
         assert rule.condition == [name]
+
+
+def finished_run(folder: Path) -> Path:
+    """What of a run the rule needs: its calibration and its scores on val."""
+    point = {"threshold": 0.5, "false_alert_rate": 0.0, "miss_rate": 0.0, "chosen_for": "a test"}
+    stored = {"scale": 1.0, "offset": 0.0, "operating_point": point}
+    (folder / "calibration.json").write_text(json.dumps(stored))
+    (folder / "scores-val.csv").write_text("probability,label\n0.1,bonafide\n0.9,spoof\n")
+    return folder
+
+
+def test_several_networks_share_the_speech_that_the_threshold_is_chosen_on(tmp_path):
+    demo = DEFAULT_BUNDLE.parents[1] / "demo"
+    run = finished_run(tmp_path)
+
+    def threshold(*names: str) -> float:
+        listeners = [
+            (DEFAULT_BUNDLE, [Trial(name, demo / f"{name}.flac", source=name)]) for name in names
+        ]
+        return choose(run, listeners, 1.0, Limits(source_share=0.9))["threshold"]
+
+    calm, mistaken = threshold("human"), threshold("synthetic")
+    assert calm < mistaken
+    assert threshold("human", "synthetic") == mistaken
+    stored = json.loads((run / "calibration.json").read_text())
+    assert stored["operating_point"]["threshold"] == mistaken and stored["scale"] == 1.0
+
+
+def test_it_is_said_whose_speech_is_to_be_heard(tmp_path, capsys):
+    run = str(finished_run(tmp_path))
+    assert main(["alert-rule", run]) != 0
+    assert main(["alert-rule", run, "bundle", "--fold", "run", "bundle"]) != 0
+    assert capsys.readouterr().err.count("needs a bundle, or --fold RUN BUNDLE for each fold") == 2

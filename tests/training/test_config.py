@@ -38,6 +38,15 @@ def test_settings_can_be_overridden_by_name() -> None:
     assert settings.front_end.frame_hop == RunSettings().front_end.frame_hop
 
 
+def test_a_setting_of_one_corpus_can_be_overridden(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("corpora: [{path: a.csv}, {path: b.csv}]\n")
+    chosen = read_settings(tmp_path / "c.yaml", ["corpora.1.to_train=[x/y, z]"])
+    assert [entry.to_train for entry in chosen.corpora] == [(), ("x/y", "z")]
+    for wrong in ("corpora.2.audio=a", "corpora.first.audio=a", "corpora.1=a", "seed.b.c=1"):
+        with pytest.raises(ConfigError, match=f"--set {wrong}"):
+            read_settings(tmp_path / "c.yaml", [wrong])
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

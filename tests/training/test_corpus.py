@@ -15,6 +15,7 @@ from training.corpus import (
     assign_splits,
     check_splits,
     group_key,
+    moved_to_train,
     read_folder,
     read_manifest,
     summary,
@@ -199,3 +200,29 @@ def test_the_speaker_holds_together_what_has_no_source() -> None:
 def test_the_summary_counts_by_side_and_label() -> None:
     rows = groups_of([2, 3], "spoof")
     assert "| - | spoof | 5 | 5 | 2 | 0 | 0 |" in summary(rows)
+
+
+def on_side(source: str, split: str, **known: str) -> Trial:
+    return Trial(f"{source}-{split}", Path("x"), source=source, split=split, **known)
+
+
+def test_a_source_of_val_can_be_trained_on() -> None:
+    trials = [on_side("a", "train"), on_side("b", "val"), on_side("c", "val"), on_side("d", "test")]
+    moved = moved_to_train(trials, ["b"])
+    assert [t.split for t in moved] == ["train", "train", "val", "test"]
+    assert moved_to_train(trials, []) == trials
+
+
+def test_what_is_moved_to_train_shares_no_sentence_with_what_is_evaluated() -> None:
+    spoken = {"speaker": "LJ", "utterance": "7"}
+    trials = [on_side("a", "val", **spoken), on_side("b", "val"), on_side("c", "val")]
+    assert len(moved_to_train(trials, ["a"])) == 3
+    quoted = [*trials, on_side("d", "val", **spoken)]
+    kept = moved_to_train(quoted, ["a", "b"])
+    assert {t.source: t.split for t in kept} == {"b": "train", "c": "val", "d": "val"}
+
+
+@pytest.mark.parametrize("source, reason", [("d", "test is not trained on"), ("z", "no trial")])
+def test_neither_test_nor_an_unknown_source_is_moved_to_train(source: str, reason: str) -> None:
+    with pytest.raises(CorpusError, match=reason):
+        moved_to_train([on_side("a", "train"), on_side("d", "test")], [source])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.calibrate import Calibration
-from training.evaluate import PARTS, Scored, report, report_text
+from training.evaluate import PARTS, Scored, of_generators, report, report_text
 from training.protocols import Trial
 
 
@@ -30,7 +30,7 @@ def scored() -> Scored:
 
 
 def test_mixed_sources_show_what_the_kind_of_recording_gives_away(scored: Scored) -> None:
-    made = report(scored, Calibration(), 0.5, train_generators=["old"], draws=5)
+    made = report(scored, Calibration(), 0.5, is_seen=of_generators(["old"]), draws=5)
     counts = {name: (made[name]["trials"], made[name]["spoofs"]) for name in PARTS}
     assert counts == {
         "all": (21, 11),
