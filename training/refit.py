@@ -3,12 +3,10 @@
 What a network pools over time generalises better than what its last layers make of that: they go
 on fitting the sources of training, and fitting only the last layer again helps (Kirichenko et al.,
 "Last layer re-training is sufficient for robustness to spurious correlations", ICLR 2023). Here
-little is fitted but the sign: every number, at unit deviation, has one vote for the class whose
+nothing is fitted but the sign: every number, at unit deviation, has one vote for the class whose
 mean it is nearer to (Dawes, "The robust beauty of improper linear models in decision making",
 American Psychologist 34, 1979). Beyond one deviation it counts for no more, so that no few numbers
-outvote all others (Huber, "Robust statistics", 1981). What the trained last layers make of the same
-votes is added, with half the weight: it knows spoofs from recordings of their own kind better,
-and the equal votes keep to what holds over telephones and rooms.
+outvote all others (Huber, "Robust statistics", 1981).
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.features import finish
 from training.cache import progress
@@ -38,9 +35,6 @@ from training.train import (
 )
 
 BATCH_WINDOWS = 64
-# Deviation of what the trained layers say, beside that of the equal votes.
-TRAINED_SHARE = 0.5
-RIDGE = 1e-3
 
 
 def refit_run(
@@ -73,8 +67,8 @@ def refit_run(
         raise TrainingError(f"the network of {folder} has no pooling over time to end in a vote")
     if old.model.head == "cosine":
         raise TrainingError(f"the network of {folder} ends in a cosine, not in a logit")
-    vectors, logits, labels = pooled_vectors(folder, pools)
-    votes = fit_votes(vectors, logits, labels)
+    vectors, labels = pooled_vectors(folder, pools)
+    votes = fit_votes(vectors, labels)
     settings = replace(old, patience=0, model=replace(old.model, embedding=0, head="votes"))
     corpus = load_corpora(settings.corpora, settings.seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -85,28 +79,26 @@ def refit_run(
     return conclude(run, corpus, clock)
 
 
-def pooled_vectors(folder: Path, pools: Sequence[Path]) -> tuple[Float32, Float32, Float32]:
-    """What a run's network pools of all windows of some pools, its logits, and their labels.
+def pooled_vectors(folder: Path, pools: Sequence[Path]) -> tuple[Float32, Float32]:
+    """What a run's network pools of all windows of some pools, and their labels.
 
     Returns:
-        float32, shape (windows, numbers), and twice float32, shape (windows,), 1 = spoof.
+        float32, shape (windows, numbers), and float32, shape (windows,), 1 = spoof.
     """
     import keras
 
     front_end = load_settings(folder).front_end
     chunks, labels = open_chunks(pools, front_end)
     network = load_model_at(folder, chunks[0].shape[1])
-    outputs = [network.get_layer(POOLED).output, network.output]
-    pooling = keras.Model(network.inputs, outputs)
+    pooling = keras.Model(network.inputs, network.get_layer(POOLED).output)
 
-    def parts() -> Iterator[tuple[Float32, Float32]]:
+    def parts() -> Iterator[Float32]:
         for chunk in progress(chunks, len(chunks), "pooling"):
             windows = [finish(raw.astype(np.float32), front_end) for raw in chunk]
             stacked = np.stack(windows)[..., None]
             yield pooling.predict(stacked, batch_size=BATCH_WINDOWS, verbose=0)
 
-    vectors, logits = zip(*parts())
-    return np.concatenate(vectors), np.concatenate(logits)[:, 0], np.concatenate(labels)
+    return np.concatenate(list(parts())), np.concatenate(labels)
 
 
 @dataclass(frozen=True)
@@ -119,24 +111,14 @@ class Votes:
 
     def of(self, vectors: Float32) -> Float32:
         """Logits of vectors (windows, numbers), shape (windows,)."""
-        logits: Float32 = within_one(self.scale, vectors) @ self.weights + self.offset
+        logits: Float32 = np.clip(self.scale.standard(vectors), -1, 1) @ self.weights + self.offset
         return logits
 
 
-def within_one(scale: Scale, vectors: Float32) -> Float32:
-    """Vectors (windows, numbers) in deviations from the mean, none beyond one."""
-    return np.clip(scale.standard(vectors), -1, 1)
-
-
-def fit_votes(vectors: Float32, logits: Float32, labels: Float32) -> Votes:
-    """Votes whose logit has unit deviation, higher = spoof.
+def fit_votes(vectors: Float32, labels: Float32) -> Votes:
+    """Equal votes whose logit has unit deviation, higher = spoof.
 
     Nought lies halfway between the means of both classes.
-
-    Args:
-        vectors: shape (windows, numbers).
-        logits: what the trained layers make of them, shape (windows,).
-        labels: 1 = spoof, shape (windows,).
 
     Raises:
         TrainingError: all windows are of one class.
@@ -144,28 +126,12 @@ def fit_votes(vectors: Float32, logits: Float32, labels: Float32) -> Votes:
     spoof = labels > 0.5
     if spoof.all() or not spoof.any():
         raise TrainingError("a last layer needs windows of both classes; these are all of one")
-    scale = Scale.of(vectors)
-    numbers = within_one(scale, vectors)
     signs = np.sign(vectors[spoof].mean(0) - vectors[~spoof].mean(0))
-    trained = linear_fit(numbers, logits)
-    weights = in_units(signs, numbers) + TRAINED_SHARE * in_units(trained, numbers)
-    weights = in_units(weights, numbers).astype(np.float32)
-    said = numbers @ weights
-    middle = (said[spoof].mean() + said[~spoof].mean()) / 2
-    return Votes(scale, weights, np.asarray(-middle, np.float32))
-
-
-def linear_fit(numbers: Float32, logits: Float32) -> NDArray[np.float64]:
-    """Weights (numbers,) with which they come nearest to logits (windows,), but for an offset."""
-    centred = (numbers - numbers.mean(0)).astype(np.float64)
-    square = centred.T @ centred + RIDGE * len(centred) * np.eye(centred.shape[1])
-    return np.linalg.solve(square, centred.T @ (logits - logits.mean()))
-
-
-def in_units(weights: NDArray[np.floating], numbers: Float32) -> NDArray[np.floating]:
-    """Weights whose sums over the numbers have unit deviation; all 0 where they never change."""
-    deviation = float((numbers @ weights).std())
-    return weights / deviation if deviation else weights
+    scale = Scale.of(vectors)
+    sums = Votes(scale, signs, np.zeros((), np.float32)).of(vectors)
+    weight = 1 / sums.std()
+    middle = (sums[spoof].mean() + sums[~spoof].mean()) / 2
+    return Votes(scale, signs * weight, np.asarray(-middle * weight, np.float32))
 
 
 def copy_to_pooled(old: Any, new: Any) -> None:

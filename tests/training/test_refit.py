@@ -12,8 +12,8 @@ import pytest
 from training.cli import main
 from training.config import RunSettings
 from training.errors import TrainingError
-from training.pool import PoolSettings, Scale
-from training.refit import fit_votes, linear_fit, pooled_vectors, refit_run, within_one
+from training.pool import PoolSettings
+from training.refit import fit_votes, pooled_vectors, refit_run
 from training.train import load_model, load_settings, train
 
 POOL = PoolSettings(windows=256, window_s=1.0)
@@ -43,36 +43,17 @@ def test_every_number_has_one_vote_for_the_class_that_it_is_nearer_to(rng):
     vectors[:, 1] -= labels
     vectors[:, 2] += labels
     vectors *= np.array([1, 10, 0.1], np.float32)
-    votes = fit_votes(vectors, np.zeros(400, np.float32), labels)
-    np.testing.assert_allclose(votes.weights / votes.weights[0], [1, -1, 1], rtol=1e-5)
+    votes = fit_votes(vectors, labels)
+    np.testing.assert_allclose(votes.weights / votes.weights[0], [1, -1, 1])
     logits = votes.of(vectors)
     assert logits.std() == pytest.approx(1, abs=0.01)
     assert logits[labels > 0.5].mean() == pytest.approx(-logits[labels < 0.5].mean(), abs=0.01)
 
 
-def test_what_the_trained_layers_say_has_half_the_weight(rng):
-    labels = np.repeat(np.array([0, 1], np.float32), 2000)
-    vectors = (rng.normal(0, 1, (4000, 2)) + labels[:, None]).astype(np.float32)
-    numbers = within_one(Scale.of(vectors), vectors)
-    # They listen to the first number alone; equal votes go to both.
-    votes = fit_votes(vectors, 5 * numbers[:, 0], labels)
-    both, first = numbers.sum(1).std(), numbers[:, 0].std()
-    expected = [1 / both + 0.5 / first, 1 / both]
-    assert votes.weights[0] / votes.weights[1] == pytest.approx(expected[0] / expected[1], rel=0.01)
-    assert votes.of(vectors).std() == pytest.approx(1, abs=0.01)
-
-
-def test_a_linear_fit_finds_the_weights_that_made_the_logits(rng):
-    numbers = rng.normal(3, 1, (500, 4)).astype(np.float32)
-    wanted = np.array([1.0, -2.0, 0.0, 0.5])
-    logits = (numbers @ wanted + 7).astype(np.float32)
-    np.testing.assert_allclose(linear_fit(numbers, logits), wanted, atol=0.01)
-
-
 def test_a_number_that_never_changes_does_no_harm(rng):
     labels = np.repeat(np.array([0, 1], np.float32), 50)
     vectors = np.stack([labels + rng.normal(0, 0.1, 100), np.full(100, 7.0)], 1).astype(np.float32)
-    votes = fit_votes(vectors, vectors[:, 0], labels)
+    votes = fit_votes(vectors, labels)
     assert np.isfinite(votes.weights).all() and votes.weights[1] == 0
     assert ((votes.of(vectors) > 0) == (labels > 0.5)).all()
 
@@ -80,7 +61,7 @@ def test_a_number_that_never_changes_does_no_harm(rng):
 def test_a_number_far_out_counts_for_no_more_than_one_at_a_deviation(rng):
     labels = np.repeat(np.array([0, 1], np.float32), 200)
     vectors = (rng.normal(0, 1, (400, 5)) + labels[:, None]).astype(np.float32)
-    votes = fit_votes(vectors, vectors[:, 0], labels)
+    votes = fit_votes(vectors, labels)
     near, far = np.zeros((2, 5), np.float32)
     near[0], far[0] = votes.scale.mean[0] + votes.scale.deviation[0], 1e6
     np.testing.assert_allclose(votes.of(near[None]), votes.of(far[None]), rtol=1e-5)
@@ -88,7 +69,7 @@ def test_a_number_far_out_counts_for_no_more_than_one_at_a_deviation(rng):
 
 def test_windows_of_one_class_are_refused(rng):
     with pytest.raises(TrainingError, match="both classes"):
-        fit_votes(np.zeros((8, 3), np.float32), np.zeros(8, np.float32), np.ones(8, np.float32))
+        fit_votes(rng.normal(0, 1, (8, 3)).astype(np.float32), np.ones(8, np.float32))
 
 
 def test_the_network_ends_in_the_new_layer_and_is_the_same_before_it(
@@ -97,14 +78,13 @@ def test_the_network_ends_in_the_new_layer_and_is_the_same_before_it(
     eer = refit_run(run, [pool], tmp_path / "out", say=lambda line: None)
     assert 0 <= eer <= 0.5
     assert load_settings(tmp_path / "out").model.embedding == 0
-    vectors, logits, labels = pooled_vectors(run, [pool])
-    same, ended, _ = pooled_vectors(tmp_path / "out", [pool])
+    vectors, labels = pooled_vectors(run, [pool])
+    same, _ = pooled_vectors(tmp_path / "out", [pool])
     np.testing.assert_array_equal(same, vectors)
     model = load_model(tmp_path / "out")
     ends = keras.Model(model.get_layer("pooled").output, model.output)
-    expected = fit_votes(vectors, logits, labels).of(vectors)
+    expected = fit_votes(vectors, labels).of(vectors)
     np.testing.assert_allclose(ends.predict(vectors, verbose=0)[:, 0], expected, atol=1e-3)
-    np.testing.assert_allclose(ended, expected, atol=1e-3)
 
 
 def test_the_command_names_the_new_run_and_does_not_write_over_one(
