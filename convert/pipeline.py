@@ -28,7 +28,7 @@ from convert.package import (
 )
 from convert.parity import GATES, Gate, Parity, compare, parity_table
 from convert.quantise import convert_model, start_tensorflow
-from convert.run import TrainedRun, load_corpus, read_run, representative_windows
+from convert.run import TrainedRun, compared_trials, load_corpus, read_run, representative_windows
 from convert.runtimes import score_elsewhere
 from convert.scoring import Progress, score_windows, tflite_scorer
 from edge.bundle import ModelBundle
@@ -37,7 +37,7 @@ from edge.inference import Scorer, open_scorer
 
 if TYPE_CHECKING:
     from training.config import CorpusSettings
-    from training.protocols import Corpus
+    from training.protocols import Corpus, Trial
 
 Float32 = NDArray[np.float32]
 Say = Callable[[str], None]
@@ -106,7 +106,8 @@ def convert_run(
         say(f"{variant}: {len(models[variant])} bytes")
     scorers = {variant: Scorer(content) for variant, content in models.items()}
     gates = gates_with(request.max_eer_shift)
-    results = measure_parity(run, corpus, model, scorers, gates, progress, request.cache)
+    trials = compared_trials(run, request.corpora)
+    results = measure_parity(run, trials, model, scorers, gates, progress, request.cache)
     parity = parity_table(results, gates)
     say(parity)
     refuse_failures(results)
@@ -148,18 +149,17 @@ def gates_with(max_eer_shift: float | None) -> dict[str, Gate]:
 
 def measure_parity(
     run: TrainedRun,
-    corpus: Corpus,
+    trials: Sequence[Trial],
     model: Any,
     scorers: Mapping[str, Scorer],
     gates: Mapping[str, Gate],
     progress: Progress,
     cache: str = "",
 ) -> list[Parity]:
-    """Every variant against the Keras model on `val`."""
+    """Every variant against the Keras model."""
     from training.evaluate import keras_scorer
 
     networks = {name: tflite_scorer(scorer) for name, scorer in scorers.items()}
-    trials = corpus.side("val", reported_only=True)
     scores = score_windows(run, trials, {"keras": keras_scorer(model), **networks}, progress, cache)
     reference = scores.pop("keras")
     return [
@@ -347,8 +347,8 @@ def check_bundle(
         name: open_scorer(ModelBundle.load(bundle_folder, name)) for name in manifest.variants
     }
     gates = gates_with(max_eer_shift)
-    corpus = load_corpus(run, corpora)
-    results = measure_parity(run, corpus, load_model(run_folder), scorers, gates, progress, cache)
+    trials = compared_trials(run, corpora)
+    results = measure_parity(run, trials, load_model(run_folder), scorers, gates, progress, cache)
     say(parity_table(results, gates))
     refuse_failures(results)
     return results

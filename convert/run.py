@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,18 @@ def load_corpus(run: TrainedRun, corpora: Sequence[CorpusSettings] = ()) -> Corp
     from training.train import load_corpora
 
     return load_corpora(corpora or run.settings.corpora, run.settings.seed)
+
+
+def compared_trials(run: TrainedRun, corpora: Sequence[CorpusSettings] = ()) -> tuple[Trial, ...]:
+    """What the forms of a network are held against Keras on: the reported trials of `val`.
+
+    Sources of it that the run trained on (see training.crossfit) are among them: a form differs
+    from Keras no less there, and what is left without them may be too little to tell half a point.
+    """
+    from training.train import load_corpora
+
+    entries = [replace(entry, to_train=()) for entry in corpora or run.settings.corpora]
+    return load_corpora(entries, run.settings.seed).side("val", reported_only=True)
 
 
 def representative_trials(
