@@ -65,6 +65,8 @@ def crossfit_run(
     Raises:
         TrainingError: a fold is no run; two folds judge one source; the folds differ in conditions.
     """
+    from training import plots
+
     settings = load_settings(run)
     judged = [_judge(fold) for fold in folds]
     refuse_overlap(judged, folds)
@@ -78,7 +80,8 @@ def crossfit_run(
     def is_seen(trial: Trial) -> bool:
         return seen[trial.id]
 
-    write_calibrated(run, heard, heard["clean"], is_seen, settings.false_alert_rate)
+    made = write_calibrated(run, heard, heard["clean"], is_seen, settings.false_alert_rate)
+    plots.performance_bars(run / "lcnn_performance.png", made["all"], None)
     unseen = {name: _figures(part, is_seen) for name, part in heard.items()}
     sources = [sorted({trial.source for trial in one.heard["clean"].trials}) for one in judged]
     found = {"folds": sources, "unseen": unseen}

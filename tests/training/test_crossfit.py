@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from convert.run import compared_trials, read_run
 from training.cli import main
 from training.config import CorpusSettings, RunSettings
 from training.crossfit import crossfit_run
@@ -103,3 +104,9 @@ def test_only_some_sources_can_be_taken(manifest: Path) -> None:
     )
     trials = load_corpora([entry], 1).trials
     assert {(trial.source, trial.split) for trial in trials} == {("s2", "train")}
+
+
+def test_the_forms_of_the_whole_are_held_against_keras_on_all_of_val(runs: dict[str, Path]) -> None:
+    run = read_run(runs["whole"])
+    assert {trial.source for trial in load_corpora(run.settings.corpora, 1).side("val")} == {"s3"}
+    assert {trial.source for trial in compared_trials(run)} == {"s1", "s2", "s3"}
