@@ -136,12 +136,12 @@ MOST_EVENED = 4.0
 
 
 def even_weights(sources: NDArray[np.str_], spoof: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights of windows with which a source gives the same share of either class.
+    """Weights of windows with which a source gives about the same share of either class.
 
     A source of which one class is heard more often than the other tells the class by its sound.
     Where a source has both, their shares become the geometric mean of what they were; no window
     counts for more than `MOST_EVENED` times as much as before, or as little. Sources of one class
-    keep theirs.
+    keep their weight; it is by them that the shares still differ once each class has mean 1.
 
     Args:
         sources: of each window, shape (windows,).
