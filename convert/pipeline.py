@@ -106,7 +106,7 @@ def convert_run(
         say(f"{variant}: {len(models[variant])} bytes")
     scorers = {variant: Scorer(content) for variant, content in models.items()}
     gates = gates_with(request.max_eer_shift)
-    trials = compared_trials(run, request.corpora)
+    trials = compared_trials(corpus, request.corpora or run.settings.corpora)
     results = measure_parity(run, trials, model, scorers, gates, progress, request.cache)
     parity = parity_table(results, gates)
     say(parity)
@@ -347,7 +347,7 @@ def check_bundle(
         name: open_scorer(ModelBundle.load(bundle_folder, name)) for name in manifest.variants
     }
     gates = gates_with(max_eer_shift)
-    trials = compared_trials(run, corpora)
+    trials = compared_trials(load_corpus(run, corpora), corpora or run.settings.corpora)
     results = measure_parity(run, trials, load_model(run_folder), scorers, gates, progress, cache)
     say(parity_table(results, gates))
     refuse_failures(results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,16 +108,22 @@ def load_corpus(run: TrainedRun, corpora: Sequence[CorpusSettings] = ()) -> Corp
     return load_corpora(corpora or run.settings.corpora, run.settings.seed)
 
 
-def compared_trials(run: TrainedRun, corpora: Sequence[CorpusSettings] = ()) -> tuple[Trial, ...]:
+def compared_trials(corpus: Corpus, corpora: Sequence[CorpusSettings]) -> list[Trial]:
     """What the forms of a network are held against Keras on: the reported trials of `val`.
 
     Sources of it that the run trained on (see training.crossfit) are among them: a form differs
     from Keras no less there, and what is left without them may be too little to tell half a point.
-    """
-    from training.train import load_corpora
 
-    entries = [replace(entry, to_train=()) for entry in corpora or run.settings.corpora]
-    return load_corpora(entries, run.settings.seed).side("val", reported_only=True)
+    Args:
+        corpus: see `load_corpus`.
+        corpora: what it was loaded from.
+    """
+    moved = {source for entry in corpora for source in entry.to_train}
+    return [
+        trial
+        for trial in corpus.trials
+        if trial.report and (trial.split == "val" or trial.source in moved)
+    ]
 
 
 def representative_trials(

@@ -8,7 +8,6 @@ votes. So the threshold is chosen on long human speech of `val`, as the daemon h
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,7 +188,6 @@ def choose(
         spoken_hours = sum(one.seconds for one in heard) / 3600
         threshold = max(threshold, lowest_threshold(heard, DecisionSettings(), limits))
     try:
-        stored = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
         with open(run / "scores-val.csv", newline="", encoding="utf-8") as file:
             rows = [(float(r["probability"]), r["label"] == "spoof") for r in csv.DictReader(file)]
     except (OSError, ValueError, KeyError) as error:
@@ -203,5 +201,5 @@ def choose(
         f"{spoken_hours:.1f} hours of human speech of val ({', '.join(conditions)}), and at most "
         f"{limits.source_share:.0%} of the windows of any of its sources",
     }
-    write_json(run / "calibration.json", {**stored, "operating_point": point})
+    write_json(run / "calibration.json", {**calibration.to_dict(), "operating_point": point})
     return point

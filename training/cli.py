@@ -463,9 +463,8 @@ def _alert_rule(arguments: argparse.Namespace) -> int:
     if bool(arguments.fold) == bool(arguments.bundle):
         raise TrainingError("alert-rule needs a bundle, or --fold RUN BUNDLE for each fold")
     if arguments.fold:
-        corpora = [
-            (bundle, load_corpora(load_settings(run).corpora, 1)) for run, bundle in arguments.fold
-        ]
+        folds = [(bundle, load_settings(run)) for run, bundle in arguments.fold]
+        corpora = [(bundle, load_corpora(fold.corpora, fold.seed)) for bundle, fold in folds]
     else:
         corpora = [(arguments.bundle, load_corpora(_named_corpora(arguments), 1))]
     point = choose(

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from training.errors import TrainingError
-from training.evaluate import Scored, write_json
-from training.metrics import area_under_curve, detection_rate_at, equal_error_rate
+from training.evaluate import Scored, unseen, write_json
+from training.metrics import figures
 from training.protocols import Trial
 from training.train import (
     Validation,
@@ -67,7 +67,6 @@ def crossfit_run(
     """
     from training import plots
 
-    settings = load_settings(run)
     judged = [_judge(fold) for fold in folds]
     refuse_overlap(judged, folds)
     heard = {name: together([one.heard[name] for one in judged]) for name in judged[0].heard}
@@ -80,23 +79,21 @@ def crossfit_run(
     def is_seen(trial: Trial) -> bool:
         return seen[trial.id]
 
-    made = write_calibrated(run, heard, heard["clean"], is_seen, settings.false_alert_rate)
+    made = write_calibrated(run, load_settings(run), heard, is_seen)
     plots.performance_bars(run / "lcnn_performance.png", made["all"], None)
-    unseen = {name: _figures(part, is_seen) for name, part in heard.items()}
+    found_unseen = {name: _figures(unseen(part, is_seen)) for name, part in heard.items()}
     sources = [sorted({trial.source for trial in one.heard["clean"].trials}) for one in judged]
-    found = {"folds": sources, "unseen": unseen}
+    found = {"folds": sources, "unseen": found_unseen}
     write_json(run / "crossfit.json", found)
-    for name, values in unseen.items():
+    for name, values in found_unseen.items():
         say(f"{name:10} " + "  ".join(f"{key} {value:.4f}" for key, value in values.items()))
     return found
 
 
 def _judge(fold: Path) -> Judged:
     settings = load_settings(fold)
-    conditions = dict.fromkeys(("clean", *settings.val_conditions))
     validation = Validation(load_corpora(settings.corpora, settings.seed), settings)
-    model = load_model(fold)
-    heard = {name: validation.score(model, name) for name in conditions}
+    heard = validation.heard(load_model(fold))
     return Judged(heard, frozenset(load_data_description(fold)["train_generators"]))
 
 
@@ -127,12 +124,8 @@ def together(parts: Sequence[Scored]) -> Scored:
     return Scored(trials, np.concatenate([part.logits for part in parts]))
 
 
-def _figures(scored: Scored, is_seen: Callable[[Trial], bool]) -> dict[str, float]:
-    unseen = scored.where(lambda trial: not (trial.is_spoof and is_seen(trial)))
-    if not unseen.has_both_classes:
+def _figures(scored: Scored) -> dict[str, float]:
+    if not scored.has_both_classes:
         return {}
-    return {
-        "eer": equal_error_rate(unseen.logits, unseen.labels)[0],
-        "auc": area_under_curve(unseen.logits, unseen.labels),
-        "tpr_at_5_fpr": detection_rate_at(unseen.logits, unseen.labels)[0],
-    }
+    made = figures(scored.logits, scored.labels)
+    return {"eer": made.eer, "auc": made.auc, "tpr_at_5_fpr": made.tpr_at_5_fpr}

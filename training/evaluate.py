@@ -168,6 +168,11 @@ def of_generators(names: Iterable[str]) -> Callable[[Trial], bool]:
     return lambda trial: trial.generator in known
 
 
+def unseen(scored: Scored, is_seen: Callable[[Trial], bool]) -> Scored:
+    """All bona fide trials, and the spoofs of generators that were not trained on."""
+    return scored.where(lambda trial: not (trial.is_spoof and is_seen(trial)))
+
+
 def report(
     scored: Scored,
     calibration: Calibration,
@@ -192,11 +197,11 @@ def report(
     """
     sources = [{t.source for t in scored.trials if t.is_spoof is spoof} for spoof in (True, False)]
     mixed = sources[0] & sources[1]
-    unseen = scored.where(lambda t: not (t.is_spoof and is_seen(t)))
+    unheard = unseen(scored, is_seen)
     parts = {
         "all": scored,
-        "unseen_generators": unseen,
-        "unseen_in_mixed_sources": unseen.where(lambda t: t.source in mixed),
+        "unseen_generators": unheard,
+        "unseen_in_mixed_sources": unheard.where(lambda t: t.source in mixed),
         "seen_generators": scored.where(lambda t: not t.is_spoof or is_seen(t)),
     }
     made: dict[str, Any] = {

@@ -67,17 +67,17 @@ def load_corpora(settings: Sequence[CorpusSettings], seed: int) -> Corpus:
     whole = Corpus(())
     for entry in settings:
         corpus = _load_corpus(entry)
-        if entry.labels:
-            chosen = tuple(trial for trial in corpus.trials if trial.label in entry.labels)
-            corpus = replace(corpus, trials=chosen)
-        if entry.sources:
-            chosen = tuple(trial for trial in corpus.trials if trial.source in entry.sources)
-            corpus = replace(corpus, trials=chosen)
+        trials = [
+            trial
+            for trial in corpus.trials
+            if (not entry.labels or trial.label in entry.labels)
+            and (not entry.sources or trial.source in entry.sources)
+        ]
         if entry.to_train:
-            corpus = replace(corpus, trials=tuple(moved_to_train(corpus.trials, entry.to_train)))
+            trials = moved_to_train(trials, entry.to_train)
         if entry.split:
-            corpus = replace(corpus, trials=tuple(with_split(corpus.trials, entry.split)))
-        whole = whole.joined(corpus)
+            trials = with_split(trials, entry.split)
+        whole = whole.joined(replace(corpus, trials=tuple(trials)))
     undecided = [trial for trial in whole.trials if not trial.split]
     if undecided:
         decided = tuple(trial for trial in whole.trials if trial.split)
@@ -444,6 +444,11 @@ class Validation:
         )
         return Scored(self.trials, scores)
 
+    def heard(self, model: Any) -> dict[str, Scored]:
+        """Scores in every condition of validation, and as published."""
+        names = dict.fromkeys(("clean", *self._settings.val_conditions))
+        return {name: self.score(model, name) for name in names}
+
     def judge(self, run: Run, loss: float, started_s: float, clock: Callable[[], float]) -> Any:
         """Figures of the run's evaluated weights."""
         with run.evaluated_model() as model:
@@ -586,40 +591,39 @@ def write_report(run: Run, corpus: Corpus, validation: Validation) -> None:
     """
     from training import plots
 
-    model = load_model(run.folder)
-    heard = {name: validation.score(model, name) for name in run.settings.val_conditions}
-    clean = heard.get("clean") or validation.score(model, "clean")
+    heard = validation.heard(load_model(run.folder))
     seen = of_generators(trial.generator for trial in corpus.side("train"))
-    made = write_calibrated(run.folder, heard, clean, seen, run.settings.false_alert_rate)
+    made = write_calibrated(run.folder, run.settings, heard, seen)
     plots.performance_bars(run.folder / "lcnn_performance.png", made["all"], run.best)
     plots.learning_curves(run.folder / "learning_curves.png", run.records)
 
 
 def write_calibrated(
     folder: Path,
+    settings: RunSettings,
     heard: Mapping[str, Scored],
-    clean: Scored,
     is_seen: Callable[[Trial], bool],
-    false_alert_rate: float | None,
 ) -> dict[str, Any]:
-    """Calibrate on all that was heard, and write what follows from it into a run folder.
+    """Calibrate on all conditions of validation, and write what follows from it into a run folder.
 
     Args:
         folder: of the run.
-        heard: scores of `val` by condition.
-        clean: those as published, on which the operating point is chosen and reported.
+        settings: the run's.
+        heard: scores of `val` (see `Validation.heard`); the operating point is chosen, and
+            reported, on those as published.
         is_seen: see `evaluate.report`.
-        false_alert_rate: see `choose_operating_point`.
 
     Returns:
-        The report on `clean`.
+        The report on `val` as published.
     """
+    parts = [heard[name] for name in settings.val_conditions]
     calibration = fit_calibration(
-        np.concatenate([part.logits for part in heard.values()]),
-        np.concatenate([part.labels for part in heard.values()]),
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.labels for part in parts]),
     )
+    clean = heard["clean"]
     probabilities = calibration.probability(clean.logits)
-    point = choose_operating_point(probabilities, clean.labels, false_alert_rate)
+    point = choose_operating_point(probabilities, clean.labels, settings.false_alert_rate)
     write_json(
         folder / "calibration.json",
         {**calibration.to_dict(), "operating_point": point.to_dict()},

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from convert.run import compared_trials, read_run
+from convert.run import compared_trials, load_corpus, read_run
 from training.cli import main
 from training.config import CorpusSettings, RunSettings
 from training.crossfit import crossfit_run
@@ -108,5 +108,7 @@ def test_only_some_sources_can_be_taken(manifest: Path) -> None:
 
 def test_the_forms_of_the_whole_are_held_against_keras_on_all_of_val(runs: dict[str, Path]) -> None:
     run = read_run(runs["whole"])
-    assert {trial.source for trial in load_corpora(run.settings.corpora, 1).side("val")} == {"s3"}
-    assert {trial.source for trial in compared_trials(run)} == {"s1", "s2", "s3"}
+    corpus = load_corpus(run)
+    assert {trial.source for trial in corpus.side("val")} == {"s3"}
+    compared = compared_trials(corpus, run.settings.corpora)
+    assert {trial.source for trial in compared} == {"s1", "s2", "s3"}
