@@ -127,7 +127,8 @@ def quantile(buckets: Mapping[float, float], share: float) -> float:
         if count >= rank and count > below:
             if math.isinf(limit):
                 return limit
-            return lower + (limit - lower) * (rank - below) / (count - below)
+            # Rounding may carry the sum a hair above the bucket that holds the value.
+            return min(limit, lower + (limit - lower) * (rank - below) / (count - below))
         lower, below = limit, count
     return math.inf
 

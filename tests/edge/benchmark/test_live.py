@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.benchmark import live
@@ -83,6 +83,7 @@ def test_values_beyond_the_last_bucket_are_not_given_a_number():
 
 
 @given(st.lists(st.floats(0.0001, 4.9), min_size=1, max_size=60), st.integers(1, 100))
+@example([0.0078125], 100)
 def test_a_quantile_lies_in_the_bucket_of_the_value_it_stands_for(values, percent):
     limits = (0.001, 0.01, 0.1, 1.0, 5.0, math.inf)
     buckets = {limit: float(sum(v <= limit for v in values)) for limit in limits}
