@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert import repo_cli
 from edge.bundle import VARIANTS
-from edge.errors import EdgeError
+from training.program import run_program
 
 if TYPE_CHECKING:
     from training.config import CorpusSettings
@@ -21,28 +19,13 @@ REPRESENTATIVE_WINDOWS = 400
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status, 1 after a mistake that a sentence explains."""
-    # Said before tensorflow is imported: its greetings are not for the person who converts.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Run a command; returns the exit status (see `run_program`)."""
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["repo"]:
         # A parser of its own, which needs neither tensorflow nor a corpus.
         return repo_cli.main(given[1:])
     arguments = _parser().parse_args(given)
-    warnings.showwarning = _show_warning
-    try:
-        status: int = arguments.command(arguments)
-    except EdgeError as error:
-        print(f"earwitness-convert: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("earwitness-convert: interrupted", file=sys.stderr)
-        return 130
-    return status
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    return run_program("earwitness-convert", lambda: int(arguments.command(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:

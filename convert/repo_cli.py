@@ -11,26 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import ModelBundle
-from edge.errors import EdgeError, UpdateError
+from edge.errors import UpdateError
+from training.program import run_program
 
 PASSWORD_VARIABLE = "EARWITNESS_KEY_PASSWORD"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status, 1 after a mistake that a sentence explains."""
-    args = _parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = args.run_repo
-    try:
-        return run(args)
-    except EdgeError as error:
-        print(f"earwitness-convert: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"earwitness-convert: {error.filename}: {error.strerror}.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("earwitness-convert: interrupted", file=sys.stderr)
-        return 130
+    """Run a command; returns the exit status (see `run_program`)."""
+    arguments = _parser().parse_args(argv)
+    return run_program("earwitness-convert", lambda: int(arguments.run_repo(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:

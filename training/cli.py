@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError
 from edge.windows import PADDINGS
+from training.program import run_program
 from training.protocols import CONDITIONS, SPLITS
 
 if TYPE_CHECKING:
@@ -20,24 +19,13 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status, 1 after a mistake that a sentence explains."""
-    # Said before Keras is imported: TensorFlow's greetings are not for the person who trains.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Run a command; returns the exit status (see `run_program`)."""
     arguments = _parser().parse_args(argv)
-    warnings.showwarning = _show_warning
-    try:
-        status: int = arguments.command(arguments)
-    except EdgeError as error:
-        print(f"earwitness-train: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("earwitness-train: interrupted; --resume goes on from here", file=sys.stderr)
-        return 130
-    return status
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    return run_program(
+        "earwitness-train",
+        lambda: int(arguments.command(arguments)),
+        interrupted="interrupted; --resume goes on from here",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -76,14 +76,7 @@ def read_manifest(manifest: Path, audio: Path, parts: Sequence[str] = ()) -> Cor
             stacklevel=2,
         )
     trials = [_trial(row, there[row["id"]], manifest) for row in present if row["kind"] == "speech"]
-    kept, dropped = without_overlap(trials)
-    if dropped:
-        warnings.warn(
-            f"{dropped} clips share their source, or a sentence of their speaker, with a side that "
-            "is evaluated (test before val before train) and are left out",
-            CorpusWarning,
-            stacklevel=2,
-        )
+    kept = _without_overlap(trials)
     check_splits(kept)
     noises = tuple(_clip(row, there[row["id"]]) for row in present if row["kind"] == "noise")
     rirs = tuple(_clip(row, there[row["id"]]) for row in present if row["kind"] == "rir")
@@ -226,7 +219,20 @@ def moved_to_train(trials: Sequence[Trial], sources: Collection[str]) -> list[Tr
         if sides[source] == "test":
             raise CorpusError(f"to_train names {source}, which is on test; test is not trained on")
     moved = [replace(t, split="train") if t.source in sources else t for t in trials]
-    return without_overlap(moved)[0]
+    return _without_overlap(moved)
+
+
+def _without_overlap(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials, without those that share a sentence with a later side; a warning counts these."""
+    kept, dropped = without_overlap(trials)
+    if dropped:
+        warnings.warn(
+            f"{dropped} clips share their source, or a sentence of their speaker, with a side that "
+            "is evaluated (test before val before train) and are left out",
+            CorpusWarning,
+            stacklevel=3,
+        )
+    return kept
 
 
 def group_key(trial: Trial) -> str:

@@ -218,7 +218,8 @@ def test_what_is_moved_to_train_shares_no_sentence_with_what_is_evaluated() -> N
     trials = [on_side("a", "val", **spoken), on_side("b", "val"), on_side("c", "val")]
     assert len(moved_to_train(trials, ["a"])) == 3
     quoted = [*trials, on_side("d", "val", **spoken)]
-    kept = moved_to_train(quoted, ["a", "b"])
+    with pytest.warns(CorpusWarning, match="^1 clips"):
+        kept = moved_to_train(quoted, ["a", "b"])
     assert {t.source: t.split for t in kept} == {"b": "train", "c": "val", "d": "val"}
 
 
