@@ -32,6 +32,11 @@ WATCHDOG_S = 30  # of the unit
 MISSING = [program for program in PROGRAMS if shutil.which(program) is None]
 if os.geteuid() != 0:
     MISSING.append("root's rights")
+elif subprocess.run(
+    ["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "tmpfs", "/mnt"],
+    capture_output=True,
+).returncode:
+    MISSING.append("the right to mount and to make namespaces (this is a container itself?)")
 
 pytestmark = [
     pytest.mark.slow,
