@@ -136,12 +136,14 @@ MOST_EVENED = 4.0
 
 
 def even_weights(sources: NDArray[np.str_], spoof: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights of windows with which a source gives about the same share of either class.
+    """Weights of windows with which no source of both classes is heard mostly in spoofs.
 
-    A source of which one class is heard more often than the other tells the class by its sound.
-    Where a source has both, their shares become the geometric mean of what they were; no window
-    counts for more than `MOST_EVENED` times as much as before, or as little. Sources of one class
-    keep their weight; it is by them that the shares still differ once each class has mean 1.
+    A source that gives more of the spoofs than of the human speech tells a spoof by its sound.
+    Where it has both, their shares become the geometric mean of what they were; no window counts
+    for more than `MOST_EVENED` times as much as before, or as little. Sources of one class, and
+    those that give more of the human speech, keep their weight: evened as well, they made a network
+    unsure of people whom it had been trained on. By them the shares still differ once each class
+    has mean 1.
 
     Args:
         sources: of each window, shape (windows,).
@@ -154,9 +156,9 @@ def even_weights(sources: NDArray[np.str_], spoof: NDArray[np.bool_]) -> NDArray
     counts = np.stack([np.bincount(where[spoof == side], minlength=len(names))
                        for side in (False, True)])
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    both = (counts > 0).all(0)
+    uneven = (counts > 0).all(0) & (shares[1] > shares[0])
     middle = np.sqrt(shares.prod(0))
-    factors = np.where(both, middle / np.where(counts > 0, shares, 1), 1.0)
+    factors = np.where(uneven, middle / np.where(counts > 0, shares, 1), 1.0)
     factors = factors.clip(1 / MOST_EVENED, MOST_EVENED)
     weights: NDArray[np.float64] = factors[spoof.astype(int), where]
     for side in (False, True):

@@ -65,8 +65,8 @@ class PoolSettings:
         opinion_weight: how much it counts to tell from the pooled vector what a teacher thinks of
             the window: its logit, and what each part of the numbers gives to it.
         teacher: folder of that teacher.
-        even_sources: draw windows so that a source of both classes gives the same share of either
-            (see `data.even_weights`).
+        even_sources: draw windows so that no source of both classes is heard mostly in spoofs (see
+            `data.even_weights`).
     """
 
     windows: int = 0

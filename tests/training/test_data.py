@@ -198,12 +198,25 @@ def shares(sources: list[str], spoof: list[bool], source: str) -> tuple[float, f
     return float(human), float(synthetic)
 
 
-def test_a_source_of_both_classes_does_not_tell_the_class_once_evened() -> None:
-    # "demo" gives 1 in 4 of the human windows and 9 in 10 of the spoofs, "game" the others.
-    sources = ["demo"] * 10 + ["game"] * 30 + ["demo"] * 36 + ["game"] * 4
+def test_a_source_heard_mostly_in_spoofs_is_evened() -> None:
+    # "demo" gives 1 in 4 of the human windows and 9 in 10 of the spoofs, the others one class each.
+    sources = ["demo"] * 10 + ["person"] * 30 + ["demo"] * 36 + ["voice"] * 4
     spoof = [False] * 40 + [True] * 40
     human, synthetic = shares(sources, spoof, "demo")
-    assert human == pytest.approx(synthetic) and 0.25 < human < 0.9
+    middle = (0.25 * 0.9) ** 0.5
+    assert human == pytest.approx(middle / (middle + 0.75))
+    assert synthetic == pytest.approx(middle / (middle + 0.1))
+
+
+def test_a_source_heard_mostly_in_human_speech_keeps_its_weight() -> None:
+    # "game" gives 9 in 10 of the human windows and 2 in 10 of the spoofs, "demo" the rest.
+    sources = np.array(["game"] * 9 + ["demo"] + ["game"] * 2 + ["demo"] * 8)
+    spoof = np.array([False] * 10 + [True] * 10)
+    game = sources == "game"
+    weights = even_weights(sources, spoof)
+    middle = (0.1 * 0.8) ** 0.5
+    assert weights[~game & ~spoof][0] / weights[game & ~spoof][0] == pytest.approx(middle / 0.1)
+    assert weights[~game & spoof][0] / weights[game & spoof][0] == pytest.approx(middle / 0.8)
 
 
 def test_a_source_of_one_class_keeps_its_weight_and_none_is_changed_beyond_the_limit() -> None:
