@@ -23,20 +23,27 @@ from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
 from tests.patience import HANG_S
 
 PROJECT = Path(__file__).parents[2]
-PROGRAMS = ("systemd-nspawn", "nsenter", "pulseaudio", "parec", "paplay")
+PROGRAMS = ("systemd-nspawn", "nsenter", "unshare", "pulseaudio", "parec", "paplay")
 # Services of the machine below that have no place in the container.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer", "fstrim.timer")
 METRICS = "http://127.0.0.1:9731/metrics"
 PULSE = "/run/earwitness-pulse/native"
 WATCHDOG_S = 30  # of the unit
-MISSING = [program for program in PROGRAMS if shutil.which(program) is None]
-if os.geteuid() != 0:
-    MISSING.append("root's rights")
-elif subprocess.run(
-    ["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "tmpfs", "/mnt"],
-    capture_output=True,
-).returncode:
-    MISSING.append("the right to mount and to make namespaces (this is a container itself?)")
+
+
+def missing():
+    """What this machine lacks for a container of its own."""
+    lacks = [program for program in PROGRAMS if shutil.which(program) is None]
+    if os.geteuid() != 0:
+        lacks.append("root's rights")
+    if lacks:
+        return lacks
+    mount = ["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    refused = subprocess.run(mount, capture_output=True).returncode
+    return ["the right to mount in a namespace of its own"] if refused else []
+
+
+MISSING = missing()
 
 pytestmark = [
     pytest.mark.slow,
