@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import TextIO, TypeVar
 
@@ -36,6 +37,14 @@ def with_progress(items: Collection[T], stream: TextIO) -> Iterator[T]:
             yield item
     finally:
         _show(stream, "")
+
+
+def discard_output() -> None:
+    """Let nothing more reach the standard output, whose reader has seen enough and left.
+
+    Otherwise Python complains once more at exit.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def clear_line(stream: TextIO) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 
 from edge.errors import EdgeError
+from edge.terminal import discard_output
 
 FAILED = 1
 INTERRUPTED = 130  # 128 and SIGINT, as shells have it
@@ -22,7 +23,7 @@ def run_program(name: str, work: Callable[[], int], interrupted: str = "interrup
         interrupted: what is said after Ctrl-C.
 
     Returns:
-        The exit status: the work's; 1 after a mistake or a file that the system refuses; 130 after
+        The exit status: the work's; 1 after a mistake or what the system refuses; 130 after
         Ctrl-C; 0 where whoever read the output went away.
     """
     # Said before TensorFlow is imported: its greetings are not for the person who trains.
@@ -34,14 +35,14 @@ def run_program(name: str, work: Callable[[], int], interrupted: str = "interrup
     except EdgeError as error:
         return _failed(name, str(error))
     except BrokenPipeError:
-        # Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 0
     except OSError as error:
-        # One without a file is not a mistake of whoever called: its traceback is wanted.
-        if error.filename is None:
+        # One that the system did not give a reason for is a fault of ours: its traceback is wanted.
+        if error.strerror is None:
             raise
-        return _failed(name, f"{error.filename}: {error.strerror}.")
+        where = "" if error.filename is None else f"{error.filename}: "
+        return _failed(name, f"{where}{error.strerror}.")
     except KeyboardInterrupt:
         print(f"{name}: {interrupted}", file=sys.stderr)
         return INTERRUPTED

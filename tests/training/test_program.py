@@ -29,6 +29,7 @@ def test_the_status_of_the_work_is_that_of_the_program() -> None:
         (KeyboardInterrupt(), 130, "earwitness-train: interrupted; go on\n"),
         (PermissionError(13, "Permission denied", "/runs"), 1,
          "earwitness-train: /runs: Permission denied.\n"),
+        (OSError(28, "No space left on device"), 1, "earwitness-train: No space left on device.\n"),
     ],
 )  # fmt: skip
 def test_what_ends_the_work_is_one_sentence(
