@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.9.0
+MODEL_VERSION ?= 0.10.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 MORE_HUMAN := --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
   --audio $(MODEL_WORK)/more-human-300/audio
@@ -23,6 +23,54 @@ engines = $(foreach pair,$(1),--engine \
 POOL := $(TRAIN) pool $(if $(REHEARSAL),--set pool.windows=512)
 RUN := $(TRAIN) train $(if $(REHEARSAL),--set loader.windows_per_epoch=256)
 BUNDLE := $(BIN)/earwitness-convert bundle $(if $(REHEARSAL),--max-eer-shift 100)
+
+# Sources of val that the last part trains on too, in two folds: each is judged by the network that
+# was trained on the other. Of the network that ships, VAL_KEPT stays on val.
+FOLD_A := \
+  sh-lee-prml/HierSpeechpp-demo,\
+  hujinsen/pytorch-StarGAN-VC,\
+  hubertsiuzdak/snac,\
+  keonlee9420/DiffGAN-TTS,\
+  deb:fillets-ng-data-nl,\
+  monikamr05/Voice-sentiment-Analysis,\
+  speechbrain/speechbrain
+FOLD_B := \
+  lifeiteng/lifeiteng.github.com,\
+  lifeiteng/vall-e,\
+  diffwave-demo/diffwave-demo.github.io,\
+  yistLin/FragmentVC,\
+  KimythAnly/AGAIN-VC-demo,\
+  shivammehta25/Matcha-TTS,\
+  MycroftAI/Precise-Community-Data,\
+  hugolpz/audio-cmn
+VAL_KEPT := \
+  TensorSpeech/TensorFlowTTS,\
+  espnet/espnet-tts-sample,\
+  deb:asterisk-core-sounds-it-g722
+FOLD_B_KEPT := $(FOLD_B),$(VAL_KEPT)
+FOLD_AB := $(FOLD_A),$(FOLD_B)
+# A backslash at the end of a line leaves a space behind.
+none :=
+space := $(none) $(none)
+listed = "[$(subst $(space),,$(1))]"
+pools = "[$(subst $(space),,$(foreach name,studio manifest voices $(1),\
+  $(MODEL_WORK)/pools/linear-$(name),))]"
+
+# A pool of such sources: its name, they, its seed, the share of studio speech.
+define val_pool
+$(POOL) $(MODEL_WORK)/pools/linear-val-$(1) --config training/recipes/pool-linear-val.yaml \
+  --set corpora.0.sources=$(call listed,$(2)) --set corpora.0.to_train=$(call listed,$(2)) \
+  --set pool.seed=$(3) --set sampling.favoured_share=$(4)
+endef
+
+# The fourth part: name of the run, what of val it trains on, pools of that, name of what comes of it.
+define fourth_part
+$(RUN) $(RUNS)/tdnn-fourth$(1) --config training/recipes/tdnn-fourth.yaml --resume \
+  --set corpora.0.to_train=$(call listed,$(2)) --set pool.folders=$(call pools,$(3))
+$(TRAIN) average $(RUNS)/tdnn-fourth$(1) $(RUNS)/tdnn-fourth$(1)/checkpoint/epoch-*.npz --running \
+  --out $(RUNS)/tdnn$(1)
+$(TRAIN) refit $(RUNS)/tdnn$(1) $(MODEL_WORK)/pools/linear-manifest --out $(RUNS)/$(4)
+endef
 
 # Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
 # make model TORCH=torch==2.13.0
@@ -57,18 +105,22 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(POOL) $(MODEL_WORK)/pools/linear-neural-a --config training/recipes/pool-linear-neural.yaml
 	$(POOL) $(MODEL_WORK)/pools/linear-neural-b --config training/recipes/pool-linear-neural.yaml \
 	  --set pool.seed=52
+	$(call val_pool,a,$(FOLD_A),81,0.5)
+	$(call val_pool,b,$(FOLD_B),82,0.5)
+	$(call val_pool,kept,$(VAL_KEPT),83,0.3)
 	$(RUN) $(RUNS)/mel-first --config training/recipes/mel-first.yaml --resume
 	$(RUN) $(RUNS)/mel-second-a --config training/recipes/mel-second.yaml --resume \
 	  --set augmentation.mix_style=0.5
 	$(RUN) $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
 	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn-later $(RUNS)/tdnn \
-	  $(RUNS)/default
+	  $(RUNS)/tdnn-[ab] $(RUNS)/votes-[ab] $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
 	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
 	$(TRAIN) teacher $(RUNS)/whisper $(MODEL_WORK)/pools/linear-manifest
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-copies --by $(RUNS)/mel --by $(RUNS)/mel-first
-	$(TRAIN) teach $(MODEL_WORK)/pools/linear-neural-[ab] $(MODEL_WORK)/pools/linear-studio --labels
+	$(TRAIN) teach $(MODEL_WORK)/pools/linear-neural-[ab] $(MODEL_WORK)/pools/linear-studio \
+	  $(MODEL_WORK)/pools/linear-val-* --labels
 	$(TRAIN) teach $(MODEL_WORK)/pools/linear-manifest $(MODEL_WORK)/pools/linear-all \
 	  $(MODEL_WORK)/pools/linear-voices \
 	  --by $(RUNS)/mel --by $(RUNS)/mel-first --by $(RUNS)/whisper --by $(RUNS)/whisper
@@ -87,19 +139,22 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --set pool.heard_weight=1.0 --set pool.taught_share=0.5
 	$(TRAIN) average $(RUNS)/tdnn-third-a \
 	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn-later
-	$(RUN) $(RUNS)/tdnn-fourth --config training/recipes/tdnn-fourth.yaml --resume
-	$(TRAIN) average $(RUNS)/tdnn-fourth $(RUNS)/tdnn-fourth/checkpoint/epoch-*.npz --running \
-	  --out $(RUNS)/tdnn
-	$(TRAIN) refit $(RUNS)/tdnn $(MODEL_WORK)/pools/linear-manifest --out $(RUNS)/default
-	$(BUNDLE) $(RUNS)/default --out $(MODEL_WORK)/draft --force \
-	  --variants float16
-	$(TRAIN) alert-rule $(RUNS)/default $(MODEL_WORK)/draft $(MANIFEST) \
-	  --condition clean --condition replay
+	$(call fourth_part,-a,$(FOLD_A),val-a,votes-a)
+	$(call fourth_part,-b,$(FOLD_B_KEPT),val-b val-kept,votes-b)
+	$(call fourth_part,,$(FOLD_AB),val-a val-b,default)
+	$(TRAIN) crossfit $(RUNS)/default --fold $(RUNS)/votes-a --fold $(RUNS)/votes-b
+	for fold in a b; do \
+	  $(BUNDLE) $(RUNS)/votes-$$fold --out $(MODEL_WORK)/draft-$$fold --force \
+	    --variants float16 || exit 1; \
+	done
+	$(TRAIN) alert-rule $(RUNS)/default --condition clean --condition replay \
+	  --fold $(RUNS)/votes-a $(MODEL_WORK)/draft-a --fold $(RUNS)/votes-b $(MODEL_WORK)/draft-b
 	for condition in clean telephone codec replay; do \
 	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
 	done
-	$(TRAIN) audit --config training/recipes/tdnn-fourth.yaml --out $(RUNS)/default/audit.md
+	$(TRAIN) audit --config training/recipes/pool-linear-studio.yaml --clips 8192 \
+	  --out $(RUNS)/default/audit.md
 	$(BUNDLE) $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
 	  --representative 1200 --on arm32=dynamic --on x86_64=int8
