@@ -40,7 +40,8 @@ class OptimiserSettings:
         average_momentum: of the running average of weights that is evaluated and kept; 0 = none.
         jit: compile the training step further (XLA, torch.compile); worth a try on a GPU only.
         sam_radius: of sharpness-aware minimisation (TensorFlow backend); 0 = none.
-        bfloat16: multiply in bfloat16, with weights in float32; quicker where the processor has it.
+        bfloat16: multiply in bfloat16, with weights in float32; quicker where the processor has it,
+            several times slower elsewhere.
     """
 
     learning_rate: float = 1e-3

@@ -46,7 +46,7 @@ from training.evaluate import (
 from training.history import EpochRecord, epoch_line, epochs_csv
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
-from training.models.fast import fast_batch_norm, precision
+from training.models.fast import fast_batch_norm, lacks_bfloat16, precision
 from training.pool import FRAME_NUMBERS, PoolLoader, build_pool
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 from training.teacher import load_teacher
@@ -492,6 +492,11 @@ def train(
         raise TrainingError(f"{folder} holds a run already; add --resume, or choose another folder")
     corpus = load_corpora(settings.corpora, settings.seed)
     folder.mkdir(parents=True, exist_ok=True)
+    if settings.optimiser.bfloat16 and lacks_bfloat16():
+        say(
+            "This processor has no bfloat16, and works it out several times slower than single "
+            "precision; without a GPU, --set optimiser.bfloat16=false is quicker."
+        )
     waves = prepare_waves(corpus, settings, say)
     maker = make_batches(corpus, waves, settings)
     validation = Validation(corpus, settings)

@@ -19,6 +19,7 @@ from training.config import RunSettings
 from training.errors import CorpusError, TrainingError
 from training.evaluate import breakdown_table, keras_scorer, score_trials
 from training.models import ModelSettings
+from training.models.fast import lacks_bfloat16
 from training.pool import FRAME_NUMBERS, PoolSettings
 from training.protocols import Trial
 from training.train import (
@@ -196,7 +197,9 @@ def test_a_run_that_is_told_what_whisper_hears_resumes_like_any_other(
         pool=replace(pool, heard_weight=0.5),
         optimiser=replace(make.optimiser, bfloat16=True, average_momentum=0.9),
     )
-    train(tmp_path / "whole", told, say=lambda line: None)
+    said: list[str] = []
+    train(tmp_path / "whole", told, say=said.append)
+    assert ("no bfloat16" in said[0]) is lacks_bfloat16()
     train(tmp_path / "halved", replace(told, epochs=1), say=lambda line: None)
     train(tmp_path / "halved", told, resume=True, say=lambda line: None)
     assert len(weights(tmp_path / "whole")) == len(weights(tmp_path / "plain"))
