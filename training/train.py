@@ -46,8 +46,9 @@ from training.evaluate import (
 from training.history import EpochRecord, epoch_line, epochs_csv
 from training.metrics import accuracy, area_under_curve, equal_error_rate
 from training.models import build_model, mac_count, parameter_count
-from training.models.fast import fast_batch_norm, lacks_bfloat16, precision
+from training.models.fast import fast_batch_norm, precision
 from training.pool import FRAME_NUMBERS, PoolLoader, build_pool
+from training.processor import lacks_bfloat16
 from training.protocols import Corpus, Trial, manifest_hash, with_split
 from training.teacher import load_teacher
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from edge.features import FrontEnd, filterbank
 from training.ctranslate2 import read_ctranslate2
 from training.engines.packages import package_file
+from training.processor import lacks_bfloat16
 
 # One file in two parts, because PyPI does not take more than 100 MB.
 PARTS = (
@@ -126,8 +127,9 @@ class Encoder(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         log_mel = self.log_mel(samples)
-        # bfloat16 costs a quarter where the processor has it, and what comes out is averaged.
-        with torch.autocast("cpu", torch.bfloat16):
+        # bfloat16 costs a quarter where the processor has it, and seven times as much where it is
+        # worked out; what comes out is averaged.
+        with torch.autocast("cpu", torch.bfloat16, enabled=not lacks_bfloat16()):
             x = functional.gelu(self.convolution1(log_mel))
             x = functional.gelu(self.convolution2(x)).transpose(1, 2)
             x = x + self.positions[: x.shape[1]]

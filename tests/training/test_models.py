@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,7 +14,7 @@ from training.models import (
     mac_count,
     parameter_count,
 )
-from training.models.fast import lacks_bfloat16, precision
+from training.models.fast import precision
 from training.models.lcnn import max_feature_map
 from training.models.tdnn import telling, time_delay_block
 
@@ -152,25 +151,6 @@ def test_a_network_that_tells_has_its_own_number_first(features: np.ndarray) -> 
     told = outputs(telling(model, 3, 5), features)
     assert told.shape == (3, 1 + 3 + SMALL_TDNN_FRAMES * 5)
     np.testing.assert_allclose(told[:, :1], outputs(model, features), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "lacks"),
-    [
-        ("processor\t: 0\nflags\t\t: fpu avx2 fma\n", True),
-        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16\n", False),
-        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", False),
-        ("processor\t: 0\nFeatures\t: fp asimd\n", True),
-        ("something else\n", False),
-        (None, False),
-    ],
-)
-def test_a_processor_without_bfloat16_is_known_by_what_it_says(
-    cpuinfo: str | None, lacks: bool, tmp_path: Path
-) -> None:
-    if cpuinfo is not None:
-        (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert lacks_bfloat16(tmp_path / "cpuinfo") is lacks
 
 
 def test_in_bfloat16_the_numbers_are_nearly_those_of_float32(features: np.ndarray) -> None:

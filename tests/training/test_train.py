@@ -19,8 +19,8 @@ from training.config import RunSettings
 from training.errors import CorpusError, TrainingError
 from training.evaluate import breakdown_table, keras_scorer, score_trials
 from training.models import ModelSettings
-from training.models.fast import lacks_bfloat16
 from training.pool import FRAME_NUMBERS, PoolSettings
+from training.processor import lacks_bfloat16
 from training.protocols import Trial
 from training.train import (
     AVERAGE_EVERY_STEPS,

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import keras
 from keras import layers
 
 StockBatchNorm = layers.BatchNormalization
-# What Linux calls the instructions: on x86 two of them, on ARM one.
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 class FusedBatchNorm(StockBatchNorm):  # type: ignore[misc, valid-type]
@@ -58,22 +55,3 @@ def precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def lacks_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor says what it can do, and bfloat16 is not among it.
-
-    Args:
-        cpuinfo: as Linux writes it; without it nothing is known, so nothing is lacking.
-    """
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    able = {
-        word
-        for line in lines
-        if line.lower().startswith(("flags", "features"))
-        for word in line.split()
-    }
-    return bool(able) and not able & BFLOAT16_FLAGS
