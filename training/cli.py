@@ -209,6 +209,14 @@ def _parser() -> argparse.ArgumentParser:
     refit.add_argument("--out", type=Path, required=True, help="folder of the new run")
     refit.set_defaults(command=_refit)
 
+    probe = commands.add_parser(
+        "probe", help="what numbers of a voice's excitation would add to a run, on val"
+    )
+    probe.add_argument("run", type=Path, help="run that has not trained on val")
+    probe.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
+    probe.add_argument("--out", type=Path, help="JSON file of the figures")
+    probe.set_defaults(command=_probe)
+
     experiments = commands.add_parser("experiments", help="a table of run folders, best first")
     experiments.add_argument("runs", type=Path, help="folder of run folders")
     experiments.add_argument("--out", type=Path, required=True, help="Markdown file")
@@ -493,6 +501,16 @@ def _refit(arguments: argparse.Namespace) -> int:
 
     eer = refit_run(arguments.run, arguments.pools, arguments.out)
     print(f"val EER {eer:.4f}; {arguments.out}")
+    return 0
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    from training.evaluate import write_json
+    from training.probe import probe_run
+
+    rows = probe_run(arguments.run, arguments.pools)
+    if arguments.out:
+        write_json(arguments.out, rows)
     return 0
 
 

@@ -173,6 +173,14 @@ def unseen(scored: Scored, is_seen: Callable[[Trial], bool]) -> Scored:
     return scored.where(lambda trial: not (trial.is_spoof and is_seen(trial)))
 
 
+def mixed_sources(trials: Iterable[Trial]) -> set[str]:
+    """Sources of trials of both classes."""
+    sides: dict[bool, set[str]] = {True: set(), False: set()}
+    for trial in trials:
+        sides[trial.is_spoof].add(trial.source)
+    return sides[True] & sides[False]
+
+
 def report(
     scored: Scored,
     calibration: Calibration,
@@ -195,8 +203,7 @@ def report(
     Returns:
         Figures and 95 % intervals for each of `PARTS`, and a table for each of `BREAKDOWNS`.
     """
-    sources = [{t.source for t in scored.trials if t.is_spoof is spoof} for spoof in (True, False)]
-    mixed = sources[0] & sources[1]
+    mixed = mixed_sources(scored.trials)
     unheard = unseen(scored, is_seen)
     parts = {
         "all": scored,
