@@ -263,7 +263,7 @@ class PoolLoader:
         self._places = np.array(places)
         self._sides = (np.flatnonzero(flat < 0.5), np.flatnonzero(flat >= 0.5))
         self._weights = (
-            even_weights(_sources(folders), flat >= 0.5) if settings.even_sources else None
+            even_weights(pool_sources(folders), flat >= 0.5) if settings.even_sources else None
         )
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -386,7 +386,7 @@ def weighted_places(
     return rng.permutation(side[np.searchsorted(upto, marks, side="right").clip(0, len(side) - 1)])
 
 
-def _sources(folders: Sequence[Path]) -> NDArray[np.str_]:
+def pool_sources(folders: Sequence[Path]) -> NDArray[np.str_]:
     """Whose every window of some pools is.
 
     Raises:

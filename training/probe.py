@@ -40,6 +40,7 @@ from training.pool import (
     chunks_without,
     from_16_bits,
     open_chunks,
+    pool_sources,
     write_array,
 )
 from training.protocols import Clip, Trial
@@ -144,9 +145,10 @@ def probe_run(
             yield network(np.stack(windows))
 
     deviation = float(np.concatenate(list(pool_logits())).std())
-    discriminant = fit_within_sources(
-        _beside(pools, KIND), np.concatenate(labels) > 0.5, _beside(pools, "sources")
-    )
+    stems = [(pool, stem) for pool in pools for stem in chunk_stems(pool)]
+    numbers = np.concatenate([np.load(pool / f"{stem}.{KIND}.npy") for pool, stem in stems])
+    spoof = np.concatenate(labels) > 0.5
+    discriminant = fit_within_sources(numbers, spoof, pool_sources(pools))
     corpus = load_corpora(settings.corpora, settings.seed)
     trials = corpus.side("val", reported_only=True)
     mixed = mixed_sources(trials)
@@ -209,11 +211,6 @@ def _measure_chunk(place: tuple[Path, str]) -> None:
     windows = np.load(pool / f"{stem}.audio.npy", mmap_mode="r")
     numbers = [excitation(from_16_bits(window)) for window in windows]
     write_array(pool / f"{stem}.{KIND}.npy", np.array(numbers).reshape(-1, NUMBERS))
-
-
-def _beside(pools: Sequence[Path], kind: str) -> NDArray[Any]:
-    stems = [(pool, stem) for pool in pools for stem in chunk_stems(pool)]
-    return np.concatenate([np.load(pool / f"{stem}.{kind}.npy") for pool, stem in stems])
 
 
 def _heard(
