@@ -22,6 +22,8 @@ from tests.bundles import RATE_HZ, tiny_bundle, voice, whisper
 from tests.processes import Running, earwitness
 from tests.pulse import PulseServer, pulse  # noqa: F401
 
+DEMO = [RECORDINGS / "human.flac", RECORDINGS / "synthetic.flac"]
+
 FIELDS = {
     "type": str,
     "time": str,
@@ -133,12 +135,19 @@ NEEDS_DEFAULT_BUNDLE = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Heard], list[Heard]]:
+    """The person and the synthetic voice."""
+    folder = tmp_path_factory.mktemp("demo")
+    human, synthetic = (wherever_windows_begin(recording, folder) for recording in DEMO)
+    return human, synthetic
+
+
 @NEEDS_DEFAULT_BUNDLE
 def test_the_model_that_ships_tells_the_demo_recordings_apart_wherever_windows_begin(
-    tmp_path: Path,
+    demo: tuple[list[Heard], list[Heard]],
 ) -> None:
-    human = wherever_windows_begin(RECORDINGS / "human.flac", tmp_path)
-    synthetic = wherever_windows_begin(RECORDINGS / "synthetic.flac", tmp_path)
+    human, synthetic = demo
     threshold = read_manifest(DEFAULT_BUNDLE).operating_point.threshold
     assert max(h.alert_level for h in human) < threshold
     assert threshold < min(s.alert_level for s in synthetic)
@@ -150,20 +159,19 @@ def test_the_model_that_ships_tells_the_demo_recordings_apart_wherever_windows_b
 @NEEDS_DEFAULT_BUNDLE
 def test_the_model_that_ships_tells_the_demo_recordings_apart_through_the_microphone(
     pulse: PulseServer,  # noqa: F811
-    tmp_path: Path,
+    demo: tuple[list[Heard], list[Heard]],
 ) -> None:
-    recordings = [RECORDINGS / "human.flac", RECORDINGS / "synthetic.flac"]
-    human, synthetic = (wherever_windows_begin(recording, tmp_path) for recording in recordings)
+    human, synthetic = demo
     # Half-way between the two, so that what is tested is the chain and not the operating point.
     # Where windows begin is chance here, so it is half-way between the worst places of either.
     worst = max(h.alert_level for h in human), min(s.alert_level for s in synthetic)
     assert worst[0] < worst[1]
     threshold = {"EARWITNESS_DECISION__THRESHOLD": str(statistics.mean(worst))}
-    running = listen(pulse, DEFAULT_BUNDLE, recordings, **threshold)
+    running = listen(pulse, DEFAULT_BUNDLE, DEMO, **threshold)
     check_windows(running)
     raised = [a for a in running.of_type("alert") if a["state"] == "raised"]
     assert len(raised) == 1
-    assert raised[0]["end_s"] > soundfile.info(recordings[0]).duration
+    assert raised[0]["end_s"] > soundfile.info(DEMO[0]).duration
 
 
 def test_a_microphone_pulled_out_comes_back(pulse: PulseServer, tmp_path: Path) -> None:  # noqa: F811

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from training.errors import TrainingError
-from training.evaluate import Scored, unseen, write_json
-from training.metrics import figures
+from training.evaluate import Scored, main_figures, unseen, write_json
 from training.protocols import Trial
 from training.train import (
     Validation,
@@ -81,7 +80,7 @@ def crossfit_run(
 
     made = write_calibrated(run, load_settings(run), heard, is_seen)
     plots.performance_bars(run / "lcnn_performance.png", made["all"], None)
-    found_unseen = {name: _figures(unseen(part, is_seen)) for name, part in heard.items()}
+    found_unseen = {name: main_figures(unseen(part, is_seen)) for name, part in heard.items()}
     sources = [sorted({trial.source for trial in one.heard["clean"].trials}) for one in judged]
     found = {"folds": sources, "unseen": found_unseen}
     write_json(run / "crossfit.json", found)
@@ -122,10 +121,3 @@ def together(parts: Sequence[Scored]) -> Scored:
     """The trials of several parts as one."""
     trials = [trial for part in parts for trial in part.trials]
     return Scored(trials, np.concatenate([part.logits for part in parts]))
-
-
-def _figures(scored: Scored) -> dict[str, float]:
-    if not scored.has_both_classes:
-        return {}
-    made = figures(scored.logits, scored.labels)
-    return {"eer": made.eer, "auc": made.auc, "tpr_at_5_fpr": made.tpr_at_5_fpr}

@@ -173,6 +173,14 @@ def unseen(scored: Scored, is_seen: Callable[[Trial], bool]) -> Scored:
     return scored.where(lambda trial: not (trial.is_spoof and is_seen(trial)))
 
 
+def main_figures(scored: Scored) -> dict[str, float]:
+    """EER, AUC and the rate of detection at 5 % false alarms; none without both classes."""
+    if not scored.has_both_classes:
+        return {}
+    made = figures(scored.logits, scored.labels)
+    return {"eer": made.eer, "auc": made.auc, "tpr_at_5_fpr": made.tpr_at_5_fpr}
+
+
 def mixed_sources(trials: Iterable[Trial]) -> set[str]:
     """Sources of trials of both classes."""
     sides: dict[bool, set[str]] = {True: set(), False: set()}

@@ -32,9 +32,11 @@ MODULATIONS_HZ = ((2, 8), (8, 20), (20, 50), (50, 120), (120, 250), (250, 500))
 PREDICTION_FRAME, PREDICTION_HOP, PREDICTION_ORDER = 400, 200, 16
 PITCH_LAGS = slice(40, 250)  # 64 to 400 Hz
 
+REMAINDERS = 3 * 7
+
 PHASE_FRAME, PHASE_HOP = 512, 64
 
-NUMBERS = len(MODULATIONS_HZ) * BANDS + 21 + BANDS
+NUMBERS = len(MODULATIONS_HZ) * BANDS + REMAINDERS + BANDS
 LEAST_SAMPLES = STRETCH * ENVELOPE_HOP + ENVELOPE_FRAME
 TINY = 1e-9
 
@@ -76,7 +78,7 @@ def modulations(samples: Float64) -> Float64:
 
 
 def remainder(samples: Float64) -> Float64:
-    """What linear prediction leaves of the louder half of frames, shape (21,).
+    """What linear prediction leaves of the louder half of frames, shape (`REMAINDERS`,).
 
     Seven numbers of a frame (how peaked, how skew and how high it is, its pitch, its tilt, its
     flatness, its level beside the frame's), their means, deviations and changes.

@@ -441,6 +441,11 @@ def open_chunks(
     return chunks, labels
 
 
+def finished(chunk: NDArray[np.float16], front_end: FrontEnd) -> Float32:
+    """Features of a chunk as a network takes them: float32, shape (windows, frames, bands)."""
+    return np.stack([finish(raw.astype(np.float32), front_end) for raw in chunk])
+
+
 def chunk_stems(folder: Path) -> list[str]:
     """Names of a pool's chunks, in order: each file is called NAME.something.npy."""
     return sorted(path.name.split(".")[0] for path in folder.glob("*.targets.npy"))

@@ -8,7 +8,7 @@ logit it says on `val` whether they know something that the network does not.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,25 +19,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.features import finish, log_mel
 from training.audio import read_clip
-from training.cache import cut_windows, progress
+from training.cache import WindowSettings, cut_windows, progress
 from training.config import RunSettings
 from training.errors import TrainingError
 from training.evaluate import (
     Scored,
     in_condition,
     keras_scorer,
+    main_figures,
     mixed_sources,
     of_generators,
     unseen,
 )
 from training.excitation import LEAST_SAMPLES, NUMBERS, RATE_HZ, excitation
-from training.metrics import figures
 from training.pool import (
     Scale,
     chunk_stems,
     chunks_without,
+    finished,
     from_16_bits,
     open_chunks,
     pool_sources,
@@ -66,7 +66,7 @@ class Discriminant:
 
     def of(self, numbers: Float32) -> Float64:
         """Of (windows, numbers): shape (windows,)."""
-        told: Float64 = np.clip(self.scale.standard(numbers), -LIMIT, LIMIT) @ self.weights
+        told: Float64 = _standard(numbers, self.scale) @ self.weights
         return told
 
 
@@ -84,27 +84,31 @@ def fit_within_sources(
         TrainingError: no source has windows enough of both classes.
     """
     scale = Scale.of(numbers)
-    standard = np.clip(scale.standard(numbers), -LIMIT, LIMIT).astype(np.float64)
-    size = standard.shape[1]
-    apart, spread = np.zeros(size), np.zeros((size, size))
-    found = False
-    for source in np.unique(sources):
-        sides = [standard[(sources == source) & (spoof == side)] for side in (False, True)]
-        if min(map(len, sides)) < LEAST_WINDOWS:
-            continue
-        found = True
-        apart += np.sqrt(min(map(len, sides))) * (sides[1].mean(0) - sides[0].mean(0))
-        for side in sides:
-            moved = side - side.mean(0)
-            spread += min(len(side), MOST_WINDOWS) / len(side) * moved.T @ moved
-    if not found:
+    standard = _standard(numbers, scale)
+    sides = [
+        [standard[(sources == source) & (spoof == side)] for side in (False, True)]
+        for source in np.unique(sources)
+    ]
+    mixed = [pair for pair in sides if min(map(len, pair)) >= LEAST_WINDOWS]
+    if not mixed:
         raise TrainingError(
             f"no source of the pools has {LEAST_WINDOWS} windows of both classes; make a pool "
             "from corpora that publish human speech and spoofs"
         )
+    size = standard.shape[1]
+    apart, spread = np.zeros(size), np.zeros((size, size))
+    for human, synthetic in mixed:
+        apart += np.sqrt(min(len(human), len(synthetic))) * (synthetic.mean(0) - human.mean(0))
+        for side in (human, synthetic):
+            moved = side - side.mean(0)
+            spread += min(len(side), MOST_WINDOWS) / len(side) * moved.T @ moved
     spread *= size / np.trace(spread)
     weights = np.linalg.solve((1 - SHRINKAGE) * spread + SHRINKAGE * np.eye(size), apart)
     return Discriminant(scale, weights / (standard @ weights).std())
+
+
+def _standard(numbers: Float32, scale: Scale) -> Float64:
+    return np.clip(scale.standard(numbers), -LIMIT, LIMIT).astype(np.float64)
 
 
 def probe_run(
@@ -126,6 +130,7 @@ def probe_run(
     """
     # Here, so that the processes that only measure do without Keras.
     from training.train import (
+        Validation,
         load_corpora,
         load_data_description,
         load_model,
@@ -138,42 +143,35 @@ def probe_run(
     measure(pools)
     chunks, labels = open_chunks(pools, settings.front_end)
     network = keras_scorer(load_model_at(run, chunks[0].shape[1]))
-
-    def pool_logits() -> Iterator[Float64]:
-        for raw in progress(chunks, len(chunks), "scoring pools"):
-            windows = [finish(one.astype(np.float32), settings.front_end) for one in raw]
-            yield network(np.stack(windows))
-
-    deviation = float(np.concatenate(list(pool_logits())).std())
+    scored = [
+        network(finished(chunk, settings.front_end))
+        for chunk in progress(chunks, len(chunks), "scoring pools")
+    ]
+    deviation = float(np.concatenate(scored).std())
     stems = [(pool, stem) for pool in pools for stem in chunk_stems(pool)]
     numbers = np.concatenate([np.load(pool / f"{stem}.{KIND}.npy") for pool, stem in stems])
     spoof = np.concatenate(labels) > 0.5
     discriminant = fit_within_sources(numbers, spoof, pool_sources(pools))
     corpus = load_corpora(settings.corpora, settings.seed)
-    trials = corpus.side("val", reported_only=True)
-    mixed = mixed_sources(trials)
+    heard = Validation(corpus, settings).heard(load_model(run))
+    mixed = mixed_sources(heard["clean"].trials)
     is_seen = of_generators(load_data_description(run)["train_generators"])
-    model = keras_scorer(load_model(run))
     rows = []
     for name in settings.val_conditions:
-        heard = _heard(trials, settings, name, corpus.noises)
-        logits = np.array([model(features).mean() for features, _ in heard]) / deviation
-        told = np.array([discriminant.of(numbers).mean() for _, numbers in heard])
+        trials, logits = heard[name].trials, heard[name].logits / deviation
+        measured = _measure_trials(trials, settings, name, corpus.noises)
+        told = np.array([discriminant.of(windows).mean() for windows in measured])
         for title, scores in (("alone", logits), ("with", logits + SHARE * told)):
-            scored = unseen(Scored(trials, scores), is_seen)
-            both = scored.where(lambda trial: trial.source in mixed)
-            for part, chosen in (("unseen", scored), ("unseen in mixed sources", both)):
-                if chosen.has_both_classes:
-                    found = figures(chosen.logits, chosen.labels)
-                    rows.append({
-                        "condition": name, "part": part, "network": title,
-                        "eer": found.eer, "auc": found.auc, "tpr_at_5_fpr": found.tpr_at_5_fpr,
-                    })  # fmt: skip
-    for row in rows:
-        say(
-            f"{row['condition']:10} {row['part']:24} {row['network']:6} EER {row['eer']:.4f}  "
-            f"AUC {row['auc']:.4f}  TPR at 5 % FPR {row['tpr_at_5_fpr']:.4f}"
-        )
+            part = unseen(Scored(trials, scores), is_seen)
+            both = part.where(lambda trial: trial.source in mixed)
+            for what, chosen in (("unseen", part), ("unseen in mixed sources", both)):
+                if values := main_figures(chosen):
+                    rows.append({"condition": name, "part": what, "network": title, **values})
+                    say(
+                        f"{name:10} {what:24} {title:6} EER {values['eer']:.4f}  "
+                        f"AUC {values['auc']:.4f}  "
+                        f"TPR at 5 % FPR {values['tpr_at_5_fpr']:.4f}"
+                    )
     return rows
 
 
@@ -213,22 +211,20 @@ def _measure_chunk(place: tuple[Path, str]) -> None:
     write_array(pool / f"{stem}.{KIND}.npy", np.array(numbers).reshape(-1, NUMBERS))
 
 
-def _heard(
+def _measure_trials(
     trials: Sequence[Trial], settings: RunSettings, condition_name: str, noises: Sequence[Clip]
-) -> list[tuple[Float32, Float32]]:
-    """Features and numbers of the windows of each trial."""
-    job = partial(_hear, settings=settings, condition_name=condition_name, noises=noises)
+) -> list[Float32]:
+    """Of each trial the numbers of its windows, shape (windows, `NUMBERS`)."""
+    job = partial(
+        _measure_trial, windows=settings.windows, condition_name=condition_name, noises=noises
+    )
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as workers:
         done = workers.map(job, trials, chunksize=32)
         return list(progress(done, len(trials), condition_name))
 
 
-def _hear(
-    trial: Trial, settings: RunSettings, condition_name: str, noises: Sequence[Clip]
-) -> tuple[Float32, Float32]:
-    samples = read_clip(trial)
-    if condition_name != "clean":
-        samples = in_condition(samples, trial.id, condition_name, noises)
-    windows: list[Float32] = cut_windows(samples, settings.windows, RATE_HZ)
-    features = np.stack([log_mel(window, settings.front_end) for window in windows])
-    return features, np.stack([excitation(window) for window in windows])
+def _measure_trial(
+    trial: Trial, windows: WindowSettings, condition_name: str, noises: Sequence[Clip]
+) -> Float32:
+    samples = in_condition(read_clip(trial), trial.id, condition_name, noises)
+    return np.stack([excitation(cut) for cut in cut_windows(samples, windows, RATE_HZ)])

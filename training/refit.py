@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from edge.features import finish
 from training.cache import progress
 from training.data import Float32
 from training.errors import TrainingError
 from training.models.lcnn import LOGIT, POOLED, STANDARD
-from training.pool import Scale, open_chunks
+from training.pool import Scale, finished, open_chunks
 from training.train import (
     Run,
     conclude,
@@ -94,9 +93,8 @@ def pooled_vectors(folder: Path, pools: Sequence[Path]) -> tuple[Float32, Float3
 
     def parts() -> Iterator[Float32]:
         for chunk in progress(chunks, len(chunks), "pooling"):
-            windows = [finish(raw.astype(np.float32), front_end) for raw in chunk]
-            stacked = np.stack(windows)[..., None]
-            yield pooling.predict(stacked, batch_size=BATCH_WINDOWS, verbose=0)
+            windows = finished(chunk, front_end)[..., None]
+            yield pooling.predict(windows, batch_size=BATCH_WINDOWS, verbose=0)
 
     return np.concatenate(list(parts())), np.concatenate(labels)
 

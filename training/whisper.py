@@ -82,6 +82,9 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # It costs a quarter where the processor has it, and seven times as much where it is worked
+        # out; what comes out is averaged.
+        self.in_bfloat16 = not lacks_bfloat16()
         self.convolution1 = nn.Conv1d(FRONT_END.n_bands, DIMS, 3, padding=1)
         self.convolution2 = nn.Conv1d(DIMS, DIMS, 3, stride=2, padding=1)
         self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))
@@ -127,9 +130,7 @@ class Encoder(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         log_mel = self.log_mel(samples)
-        # bfloat16 costs a quarter where the processor has it, and seven times as much where it is
-        # worked out; what comes out is averaged.
-        with torch.autocast("cpu", torch.bfloat16, enabled=not lacks_bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.in_bfloat16):
             x = functional.gelu(self.convolution1(log_mel))
             x = functional.gelu(self.convolution2(x)).transpose(1, 2)
             x = x + self.positions[: x.shape[1]]
