@@ -72,8 +72,10 @@ def _one_window_at_a_time(model: Any) -> Any:
     """The same network with a fixed batch of one: shapes are known, so nothing is left dynamic."""
     import keras
 
+    from convert.folding import folded
+
     inputs = keras.Input(model.input_shape[1:], batch_size=1, name="log_mel")
-    return keras.Model(inputs, model(inputs, training=False))
+    return keras.Model(inputs, folded(model)(inputs, training=False))
 
 
 def _float32(tf: Any, converter: Any, windows: Float32) -> bytes:
