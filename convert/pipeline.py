@@ -32,7 +32,7 @@ from convert.run import TrainedRun, compared_trials, load_corpus, read_run, repr
 from convert.runtimes import score_elsewhere
 from convert.scoring import Progress, score_windows, tflite_scorer
 from edge.bundle import ModelBundle
-from edge.features import log_mel
+from edge.features import window_features
 from edge.inference import Scorer, open_scorer
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _converted(
     front_end = run.settings.front_end
     wav = golden_bytes(run.window_samples, front_end.sample_rate_hz)
     samples, _ = soundfile.read(io.BytesIO(wav), dtype="float32")
-    logit = scorer.score(log_mel(samples, front_end))
+    logit = scorer.score(window_features(samples, front_end))
     if not math.isfinite(logit):
         raise ConversionError(f"{variant} gives no finite score on the golden clip")
     largest = max((found[variant] for found in differences.values()), default=0.0)

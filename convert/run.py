@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.errors import ConversionError
 from edge.decision import Calibration, OperatingPoint
-from edge.features import log_mel
+from edge.features import window_features
 from edge.windows import fit_window
 
 if TYPE_CHECKING:
@@ -173,5 +173,5 @@ def representative_windows(
         samples = read_clip(trial, settings.front_end.sample_rate_hz)
         first = int(rng.integers(0, max(0, len(samples) - run.window_samples) + 1))
         window = fit_window(samples[first:], run.window_samples, settings.windows.padding)
-        windows.append(log_mel(window, settings.front_end))
+        windows.append(window_features(window, settings.front_end))
     return np.stack(windows)

@@ -19,6 +19,7 @@ from typing import Any
 
 from edge.decision import Calibration, OperatingPoint
 from edge.errors import BundleError
+from edge.excitation import LEAST_SAMPLES
 from edge.features import FrontEnd
 from edge.windows import PADDINGS
 
@@ -123,7 +124,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        document = {**asdict(self), "front_end": self.front_end.to_dict()}
+        return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -165,6 +167,11 @@ class Manifest:
             raise ValueError(f"hop_s {self.hop_s} must be above 0 and at most one window")
         if self.front_end.frame_count(self.window_samples) < 1:
             raise ValueError(f"window_samples {self.window_samples} is shorter than one frame")
+        if self.front_end.excitation and self.window_samples < LEAST_SAMPLES:
+            raise ValueError(
+                f"window_samples {self.window_samples} is too short for excitation, which needs "
+                f"{LEAST_SAMPLES}"
+            )
         odd = sorted(set(self.variants) - set(VARIANTS))
         if odd or not self.variants:
             raise ValueError(f"variants {odd} are not among {', '.join(VARIANTS)}")

@@ -23,7 +23,15 @@ from edge.decision import (
     decide,
     sigmoid,
 )
-from edge.features import Float32, FrontEnd, LogMelStream, finish, log_mel_db
+from edge.excitation import ExcitationStream, excitation
+from edge.features import (
+    Float32,
+    FrontEnd,
+    LogMelStream,
+    finish,
+    log_mel_db,
+    with_excitation,
+)
 from edge.speech import SpeechSettings, peak_level_dbfs, speech_activity
 from edge.windows import fit_window
 
@@ -146,7 +154,7 @@ class Detector:
 
     Args:
         settings: everything that shapes the results.
-        score: features (frames, bands) to a logit; usually `edge.inference.Scorer.score`.
+        score: features (rows, bands) to a logit; usually `edge.inference.Scorer.score`.
         on_stage: called with the name of each stage (`STAGES`) as a window has passed it, and with
             "start" before the first; whoever has a clock may read it there.
     """
@@ -161,6 +169,8 @@ class Detector:
         self._score = score
         self._on_stage = on_stage
         self._stream = LogMelStream(settings.front_end)
+        self._excitation = ExcitationStream()
+        self._slid = 0  # samples since the window whose excitation was measured last
         self._audio = np.zeros(settings.window_samples + settings.hop_samples, np.float32)
         self._held = 0  # samples in `_audio`, the newest last
         self._end = 0  # timeline position after the newest sample
@@ -239,10 +249,12 @@ class Detector:
         self._wanted = self.settings.window_samples
         self._end = position
         self._stream.reset()
+        self._excitation.reset()
 
     def _judge(self, samples: Float32) -> WindowResult:
         """One window through every stage, and then room for the next hop."""
         self._on_stage("start")
+        self._slid += self._fresh
         health = health_of(samples, self.settings.health)
         self._on_stage("health")
         decibels = self._decibels(samples) if health == HEALTHY else None
@@ -251,7 +263,7 @@ class Detector:
         self._on_stage("gate")
         logit = None
         if decibels is not None and speech:
-            logit = self._score(finish(decibels, self.settings.front_end))
+            logit = self._score(self._features(samples, decibels))
             if not math.isfinite(logit):
                 logit, health = None, MODEL_FAULT
         self._on_stage("inference")
@@ -262,9 +274,21 @@ class Detector:
 
     def _decibels(self, samples: Float32) -> Float32:
         if len(samples) < self.settings.model_samples:
-            fitted = fit_window(samples, self.settings.model_samples, self.settings.padding)
-            return log_mel_db(fitted, self.settings.front_end)
+            return log_mel_db(self._fitted(samples), self.settings.front_end)
         return self._stream.window_db(samples, self._fresh)
+
+    def _fitted(self, samples: Float32) -> Float32:
+        return fit_window(samples, self.settings.model_samples, self.settings.padding)
+
+    def _features(self, samples: Float32, decibels: Float32) -> Float32:
+        """What the network hears of a window that is worth it."""
+        features = finish(decibels, self.settings.front_end)
+        if not self.settings.front_end.excitation:
+            return features
+        if len(samples) < self.settings.model_samples:
+            return with_excitation(features, excitation(self._fitted(samples)))
+        slid, self._slid = self._slid, 0
+        return with_excitation(features, self._excitation.numbers(samples, slid))
 
     def _gate(self, samples: Float32, decibels: Float32 | None) -> tuple[float, bool]:
         """Level of the window, dBFS, and whether it holds speech."""

@@ -1,4 +1,4 @@
-"""Log-Mel features, in whole windows or sliding, with nothing but numpy and an FFT. Pure.
+"""What a network hears: log-Mel features, in whole windows or sliding, with numpy and an FFT. Pure.
 
 Training and device call this very code; its settings travel in the model's bundle. The numbers are
 those of librosa's `feature.melspectrogram` followed by `power_to_db` (McFee et al., SciPy 2015).
@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.excitation import NUMBERS, excitation
+from edge.excitation import RATE_HZ as EXCITATION_RATE_HZ
+from edge.excitation import VERSION as EXCITATION_VERSION
 from edge.fft import rfft
 
 Float32 = NDArray[np.float32]
@@ -54,6 +57,8 @@ class FrontEnd:
         top_db: values this far below the window's maximum are raised to that level; None = never.
         normalisation: "none"; "mean" (subtract the window's mean); "mean-variance" (then divide by
             its standard deviation); "band-mean" (subtract each band's own mean over the window).
+        excitation: after the frames come rows that tell how the voice was excited (see
+            `edge.excitation`); `sample_rate_hz` must be 16000.
     """
 
     sample_rate_hz: int = 16000
@@ -68,6 +73,7 @@ class FrontEnd:
     power_floor: float = 1e-10
     top_db: float | None = 80.0
     normalisation: str = "none"
+    excitation: bool = False
 
     def __post_init__(self) -> None:
         if self.filterbank not in FILTERBANKS:
@@ -94,6 +100,11 @@ class FrontEnd:
             raise ValueError(f"power_floor is {self.power_floor!r}; it must be above 0")
         if self.top_db is not None and not self.top_db > 0:
             raise ValueError(f"top_db is {self.top_db!r}; it must be above 0, or null")
+        if self.excitation and self.sample_rate_hz != EXCITATION_RATE_HZ:
+            raise ValueError(
+                f"sample_rate_hz is {self.sample_rate_hz}; excitation is measured at "
+                f"{EXCITATION_RATE_HZ}"
+            )
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> FrontEnd:
@@ -103,24 +114,41 @@ class FrontEnd:
             ValueError: a setting is unknown, missing or out of range.
         """
         known = {field.name for field in fields(cls)}
-        if set(settings) != known:
-            odd = sorted(set(settings) ^ known)
+        if odd := sorted((set(settings) ^ known) - ({"excitation"} - set(settings))):
             raise ValueError(f"front-end settings unknown or missing: {', '.join(odd)}")
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings as JSON can hold them."""
-        return asdict(self)
+        """Settings as JSON can hold them.
+
+        Those of a front end without excitation are as they were before there was any.
+        """
+        settings = asdict(self)
+        if not self.excitation:
+            del settings["excitation"]
+        return settings
 
     def fingerprint(self) -> str:
         """SHA-256 over the settings and the version of this code: features agree iff it does."""
-        text = json.dumps({"version": FEATURES_VERSION, **self.to_dict()}, sort_keys=True)
+        versions = {"version": FEATURES_VERSION}
+        if self.excitation:
+            versions["excitation_version"] = EXCITATION_VERSION
+        text = json.dumps({**versions, **self.to_dict()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def frame_count(self, window_samples: int) -> int:
         """Number of frames in a window of so many samples."""
         padded = window_samples + (self.n_fft // 2 * 2 if self.center else 0)
         return max(0, 1 + (padded - self.n_fft) // self.frame_hop)
+
+    def row_count(self, window_samples: int) -> int:
+        """Number of rows in such a window's features: its frames, and what comes after them."""
+        return self.frame_count(window_samples) + self.excitation_rows
+
+    @property
+    def excitation_rows(self) -> int:
+        """How many rows excitation takes."""
+        return -(-NUMBERS // self.n_bands) if self.excitation else 0
 
 
 def hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -305,6 +333,35 @@ def log_mel(samples: Float32, front_end: FrontEnd) -> Float32:
         ValueError: the samples are not one-dimensional float32, or hold less than one frame.
     """
     return finish(log_mel_db(samples, front_end), front_end)
+
+
+def window_features(samples: Float32, front_end: FrontEnd) -> Float32:
+    """All that a network hears of one window.
+
+    Args:
+        samples: float32, shape (n,), at `front_end.sample_rate_hz`.
+        front_end: settings.
+
+    Returns:
+        float32, shape (rows, bands): `log_mel`, and after it the excitation if there is any.
+
+    Raises:
+        ValueError: as `log_mel` and `excitation`.
+    """
+    features = log_mel(samples, front_end)
+    return with_excitation(features, excitation(samples)) if front_end.excitation else features
+
+
+def with_excitation(features: Float32, numbers: Float32) -> Float32:
+    """Features with the numbers of excitation in rows after the frames, filled up with zeros.
+
+    (frames, bands) and (numbers,) -> (rows, bands)
+    """
+    frames, bands = features.shape
+    made = np.zeros((frames - (-len(numbers) // bands), bands), np.float32)
+    made[:frames] = features
+    made[frames:].reshape(-1)[: len(numbers)] = numbers
+    return made
 
 
 class LogMelStream:

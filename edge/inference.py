@@ -17,7 +17,7 @@ import numpy as np
 
 from edge.bundle import ModelBundle
 from edge.errors import BundleError, EdgeError
-from edge.features import Float32, log_mel
+from edge.features import Float32, window_features
 from edge.windows import fit_window
 
 # LiteRT first: it hands int8 operations to XNNPACK, which tflite-runtime 2.14 does not.
@@ -214,11 +214,11 @@ def open_scorer(bundle: ModelBundle, threads: int = 1) -> Scorer:
     except BundleError as error:
         raise BundleError(f"The bundle {bundle.path}, variant {bundle.variant}: {error}") from error
     front_end = bundle.manifest.front_end
-    expected = (front_end.frame_count(bundle.manifest.window_samples), front_end.n_bands)
+    expected = (front_end.row_count(bundle.manifest.window_samples), front_end.n_bands)
     if (scorer.frames, scorer.bands) != expected:
         raise BundleError(
             f"The bundle {bundle.path} disagrees with itself: its front end gives "
-            f"{expected[0]} frames of {expected[1]} bands, its network takes "
+            f"{expected[0]} rows of {expected[1]} bands, its network takes "
             f"{scorer.frames} of {scorer.bands}."
         )
     return scorer
@@ -246,7 +246,7 @@ def check_golden(bundle: ModelBundle, scorer: Scorer) -> GoldenResult:
     """
     manifest = bundle.manifest
     fitted = fit_window(golden_samples(bundle), manifest.window_samples, manifest.padding)
-    measured = scorer.score(log_mel(fitted, manifest.front_end))
+    measured = scorer.score(window_features(fitted, manifest.front_end))
     entry = bundle.variant_entry
     return GoldenResult(entry.golden_logit, measured, entry.golden_tolerance)
 

@@ -15,7 +15,7 @@ from edge.bundle import DEFAULT_BUNDLE, ModelBundle, read_manifest
 from edge.config import Config
 from edge.ear import Judge
 from edge.errors import BundleError, ConfigError, EdgeError
-from edge.features import log_mel
+from edge.features import window_features
 from edge.inference import open_scorer
 from edge.updates.choice import status
 from edge.updates.health import WindowOutcome
@@ -50,7 +50,7 @@ def open_judge(config: Config, bundle: ModelBundle) -> Judge:
     scorer = open_scorer(bundle, config.model.threads)
     # What the first window would otherwise wait for: imports, tables and the network's memory.
     silence = np.zeros(manifest.window_samples, np.float32)
-    scorer.score(log_mel(silence, manifest.front_end))
+    scorer.score(window_features(silence, manifest.front_end))
     return Judge(f"{manifest.name} {manifest.version}", settings, scorer.score)
 
 

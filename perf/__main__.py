@@ -83,6 +83,7 @@ def compute(folders: list[Path]) -> dict[str, Any]:
         },
         "default_variant": loaded[0].manifest.default_variant,
         "machine_variant": loaded[0].manifest.variant_for(machine()),
+        "arm_variant": loaded[0].manifest.variant_for("aarch64"),
         "hops": hops,
     }
 

@@ -15,7 +15,14 @@ from edge.benchmark import graph
 from edge.benchmark.measure import RECORDINGS
 from edge.bundle import ModelBundle
 from edge.detector import Detector, DetectorSettings
-from edge.features import Float32, FrontEnd, LogMelStream, finish, log_mel
+from edge.features import (
+    Float32,
+    FrontEnd,
+    LogMelStream,
+    finish,
+    log_mel,
+    window_features,
+)
 from edge.inference import Scorer, open_scorer
 from perf.timing import median_ms, ratio, take_turns
 
@@ -110,7 +117,7 @@ def hop_figures(bundle: ModelBundle) -> dict[str, Any]:
     settings = DetectorSettings.of(bundle.manifest)
     steps = hops(Detector(settings, scorer.score))
     samples = speech()[:WINDOW_SAMPLES]
-    features = log_mel(samples, bundle.manifest.front_end)
+    features = window_features(samples, bundle.manifest.front_end)
     matrix = np.ones((GEMM_SIZE, GEMM_SIZE), np.float32)
     product = np.empty_like(matrix)
     times = take_turns(

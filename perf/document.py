@@ -69,7 +69,7 @@ def goals(figures: Mapping[str, Any]) -> list[Goal]:
         Goal("peak memory of the daemon", figures["peak_rss_mb"], 80, " MB"),
         Goal("modules imported that a device does without", len(figures["foreign_imports"]), 0),
     ]
-    arm = arm_baseline().get(SHIPPED_ARM, {}).get(figures["default_variant"])
+    arm = arm_baseline().get(SHIPPED_ARM, {}).get(figures["arm_variant"])
     if arm:
         millions = arm["stages"]["hop"] / 1e6
         found.append(Goal("instructions per hop, Cortex-A72", millions, 60, " million"))
@@ -219,7 +219,7 @@ def arm_table(baseline: Mapping[str, Any]) -> str:
         for variant, record in variants.items()
     ]
     fewest = "; ".join(f"{name}: {' or '.join(leanest(v))}" for name, v in baseline.items() if v)
-    head = ["million instructions per hop", "variant", "log-Mel, new", "inference", "decision"]
+    head = ["million instructions per hop", "variant", "features, new", "inference", "decision"]
     head += ["gate", "health", "keep", "**hop**", "log-Mel, whole"]
     return f"{table([head, *rows])}\n\nWith the fewest, to within 1 %: {fewest}."
 

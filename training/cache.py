@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.features import FrontEnd, log_mel
+from edge.features import FrontEnd, window_features
 from edge.windows import fit_window, window_starts
 from training.audio import clip_seconds, read_clip
 from training.errors import CorpusError
@@ -370,7 +370,7 @@ class FeatureCache:
     def needed_bytes(self, clips: Sequence[Clip]) -> int:
         """Size of the features of these clips when all are made, bytes."""
         window_samples = round(self._windows.window_s * self._front_end.sample_rate_hz)
-        per_window = 4 * self._front_end.frame_count(window_samples) * self._front_end.n_bands
+        per_window = 4 * self._front_end.row_count(window_samples) * self._front_end.n_bands
         total = 0
         for clip in clips:
             count = 1
@@ -431,4 +431,4 @@ def recording_features(samples: Float32, front_end: FrontEnd, windows: WindowSet
         float32, shape (windows, frames, bands).
     """
     cut = cut_windows(samples, windows, front_end.sample_rate_hz)
-    return np.stack([log_mel(window, front_end) for window in cut])
+    return np.stack([window_features(window, front_end) for window in cut])

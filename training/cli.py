@@ -207,15 +207,25 @@ def _parser() -> argparse.ArgumentParser:
     refit.add_argument("run", type=Path, help="run whose network is taken up to its pooling")
     refit.add_argument("pools", type=Path, nargs="+", help="pools of windows that it is fitted to")
     refit.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    refit.add_argument(
+        "--without-dilation", type=int, action="append", default=[], metavar="FRAMES",
+        help="leave the time-delay blocks of this dilation out"
+    )
     refit.set_defaults(command=_refit)
 
-    probe = commands.add_parser(
-        "probe", help="what numbers of a voice's excitation would add to a run, on val"
+    excite = commands.add_parser(
+        "excite", help="a run's network that hears how a voice was excited, too"
     )
-    probe.add_argument("run", type=Path, help="run that has not trained on val")
-    probe.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
-    probe.add_argument("--out", type=Path, help="JSON file of the figures")
-    probe.set_defaults(command=_probe)
+    excite.add_argument("run", type=Path, help="run that is finished and calibrated")
+    excite.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
+    excite.add_argument(
+        "--fold", type=Path, action="append", default=[], help="such a pool of sources of val"
+    )
+    excite.add_argument(
+        "--judge", type=Path, help="run that has not trained on val; without it the run itself"
+    )
+    excite.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    excite.set_defaults(command=_excite)
 
     experiments = commands.add_parser("experiments", help="a table of run folders, best first")
     experiments.add_argument("runs", type=Path, help="folder of run folders")
@@ -499,18 +509,21 @@ def _average(arguments: argparse.Namespace) -> int:
 def _refit(arguments: argparse.Namespace) -> int:
     from training.refit import refit_run
 
-    eer = refit_run(arguments.run, arguments.pools, arguments.out)
+    eer = refit_run(
+        arguments.run,
+        arguments.pools,
+        arguments.out,
+        without_dilations=arguments.without_dilation,
+    )
     print(f"val EER {eer:.4f}; {arguments.out}")
     return 0
 
 
-def _probe(arguments: argparse.Namespace) -> int:
-    from training.evaluate import write_json
-    from training.probe import probe_run
+def _excite(arguments: argparse.Namespace) -> int:
+    from training.excite import excite_run
 
-    rows = probe_run(arguments.run, arguments.pools)
-    if arguments.out:
-        write_json(arguments.out, rows)
+    judge = arguments.judge or arguments.run
+    excite_run(arguments.run, arguments.pools, arguments.fold, judge, arguments.out)
     return 0
 
 

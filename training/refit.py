@@ -20,16 +20,18 @@ from typing import Any
 import numpy as np
 
 from training.cache import progress
+from training.config import RunSettings
 from training.data import Float32
 from training.errors import TrainingError
+from training.models import build_model
 from training.models.lcnn import LOGIT, POOLED, STANDARD
+from training.models.tdnn import DELAY
 from training.pool import Scale, finished, open_chunks
 from training.train import (
     Run,
     conclude,
     load_corpora,
     load_model,
-    load_model_at,
     load_settings,
 )
 
@@ -42,6 +44,7 @@ def refit_run(
     out: Path,
     say: Callable[[str], None] = print,
     clock: Callable[[], float] = time.monotonic,
+    without_dilations: Sequence[int] = (),
 ) -> float:
     """Write a run folder whose network ends in equal votes of the numbers of its pooled vector.
 
@@ -51,13 +54,16 @@ def refit_run(
         out: folder of the new run.
         say: prints a line.
         clock: seconds, monotonic.
+        without_dilations: time-delay blocks of these dilations are left out: the least of a
+            network can be spared where it costs too much, and the votes are counted without it.
 
     Returns:
         Its EER on `val`.
 
     Raises:
         TrainingError: a pool is empty, of another front end or of one class; the network has no
-            pooling over time, or another head than a logit; `out` holds a run already.
+            pooling over time, another head than a logit, or no block to leave out; `out` holds a
+            run already.
     """
     if (out / "config.json").exists():
         raise TrainingError(f"{out} holds a run already; choose another folder")
@@ -66,29 +72,47 @@ def refit_run(
         raise TrainingError(f"the network of {folder} has no pooling over time to end in a vote")
     if old.model.head == "cosine":
         raise TrainingError(f"the network of {folder} ends in a cosine, not in a logit")
-    vectors, labels = pooled_vectors(folder, pools)
+    if odd := sorted(set(without_dilations) - set(old.model.dilations)):
+        raise TrainingError(f"{folder} has no block of dilation {odd[0]} to leave out")
+    left_out = [
+        f"{DELAY}_dilated_{index}_"
+        for index, dilation in enumerate(old.model.dilations)
+        if dilation in without_dilations
+    ]
+    dilations = tuple(one for one in old.model.dilations if one not in without_dilations)
+    smaller = replace(old.model, dilations=dilations, embedding=0, head="votes")
+    settings = replace(old, patience=0, model=smaller)
+    vectors, labels = pooled_vectors(load_model(folder), settings, pools, left_out)
     votes = fit_votes(vectors, labels)
-    settings = replace(old, patience=0, model=replace(old.model, embedding=0, head="votes"))
     corpus = load_corpora(settings.corpora, settings.seed)
     out.mkdir(parents=True, exist_ok=True)
     run = Run(out, settings, say)
-    copy_to_pooled(load_model(folder), run.model)
+    copy_to_pooled(load_model(folder), run.model, left_out)
     run.model.get_layer(STANDARD).set_weights([votes.scale.mean, np.square(votes.scale.deviation)])
     run.model.get_layer(LOGIT).set_weights([votes.weights[:, None], votes.offset[None]])
     return conclude(run, corpus, clock)
 
 
-def pooled_vectors(folder: Path, pools: Sequence[Path]) -> tuple[Float32, Float32]:
-    """What a run's network pools of all windows of some pools, and their labels.
+def pooled_vectors(
+    trained: Any, settings: RunSettings, pools: Sequence[Path], left_out: Sequence[str] = ()
+) -> tuple[Float32, Float32]:
+    """What a network pools of all windows of some pools, and their labels.
+
+    Args:
+        trained: whose weights it has.
+        settings: of the network that is built for windows of the pools' length.
+        pools: the windows.
+        left_out: see `copy_to_pooled`.
 
     Returns:
         float32, shape (windows, numbers), and float32, shape (windows,), 1 = spoof.
     """
     import keras
 
-    front_end = load_settings(folder).front_end
+    front_end = settings.front_end
     chunks, labels = open_chunks(pools, front_end)
-    network = load_model_at(folder, chunks[0].shape[1])
+    network = build_model(settings.model, chunks[0].shape[1], front_end.n_bands)
+    copy_to_pooled(trained, network, left_out)
     pooling = keras.Model(network.inputs, network.get_layer(POOLED).output)
 
     def parts() -> Iterator[Float32]:
@@ -132,9 +156,19 @@ def fit_votes(vectors: Float32, labels: Float32) -> Votes:
     return Votes(scale, signs * weight, np.asarray(-middle * weight, np.float32))
 
 
-def copy_to_pooled(old: Any, new: Any) -> None:
-    """Give a network another's weights up to the pooled vector; both are built alike till there."""
-    for ours, theirs in zip(new.layers, old.layers):
+def copy_to_pooled(old: Any, new: Any, left_out: Sequence[str] = ()) -> None:
+    """Give a network another's weights up to the pooled vector; both are built alike till there.
+
+    Args:
+        old, new: networks.
+        left_out: layers whose names begin so are in the old one only.
+    """
+    kept = [one for one in _weighted(old) if not str(one.name).startswith(tuple(left_out))]
+    for ours, theirs in zip(_weighted(new), kept, strict=True):
         ours.set_weights(theirs.get_weights())
-        if ours.name == POOLED:
-            return
+
+
+def _weighted(network: Any) -> list[Any]:
+    """Layers with weights, up to the pooled vector."""
+    names = [layer.name for layer in network.layers]
+    return [layer for layer in network.layers[: names.index(POOLED)] if layer.weights]

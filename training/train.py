@@ -234,6 +234,11 @@ class Run:
     def __init__(self, folder: Path, settings: RunSettings, say: Say = print) -> None:
         import keras
 
+        if settings.front_end.excitation:
+            raise TrainingError(
+                "networks are trained without front_end.excitation; it is added to a finished "
+                "one by `earwitness-train excite`"
+            )
         keras.utils.set_random_seed(settings.seed)
         self.folder = folder
         self.settings = settings
@@ -683,12 +688,16 @@ def load_model(folder: Path) -> Any:
 def load_model_at(folder: Path, frames: int) -> Any:
     """The best model of a run for windows of so many frames: the weights are the same for all.
 
+    What `excite` added to it is left away.
+
     Raises:
         TrainingError: there is none.
     """
+    from training.models.excited import without_excitation
+
     settings = load_settings(folder)
     model = build_model(settings.model, frames, settings.front_end.n_bands)
-    model.set_weights(load_model(folder).get_weights())
+    model.set_weights(without_excitation(load_model(folder)).get_weights())
     return model
 
 

@@ -11,7 +11,7 @@ STAGES = {
     "resample": "resample 48 kHz",
     "accept": "keep the window",
     "health": "input health",
-    "log_mel": "log-Mel, new frames",
+    "log_mel": "features, new",
     "gate": "speech gate",
     "inference": "inference",
     "decision": "decision",

@@ -24,7 +24,7 @@ import numpy as np
 
 from edge.bundle import ModelBundle
 from edge.errors import EdgeError, UpdateError
-from edge.features import Float32, log_mel
+from edge.features import Float32, window_features
 from edge.inference import GoldenResult, open_scorer
 from edge.windows import fit_window
 
@@ -190,14 +190,16 @@ def examine(
     front_end, window_samples = bundle.manifest.front_end, bundle.manifest.window_samples
     noise = dict(hard_inputs(window_samples))["noise"]
     budget_s = hop_share * hop_s
-    latency_s = _latency_s(lambda: scorer.score(log_mel(noise, front_end)), clock_s, budget_s)
+    latency_s = _latency_s(
+        lambda: scorer.score(window_features(noise, front_end)), clock_s, budget_s
+    )
     if latency_s > budget_s:
         raise UpdateError(
             f"one window takes {latency_s * 1000:.0f} ms of CPU time, more than {hop_share:.0%} "
             f"of the hop of {hop_s:g} s."
         )
     for name, samples in hard_inputs(window_samples):
-        score = scorer.score(log_mel(samples, front_end))
+        score = scorer.score(window_features(samples, front_end))
         if not math.isfinite(score):
             raise UpdateError(f"the score of {name} is {score}.")
     runtime = f"{scorer.runtime.name} {scorer.runtime.version}"
@@ -234,7 +236,7 @@ def golden_result(bundle: ModelBundle, score: Callable[[Float32], float]) -> Gol
         raise UpdateError(f"the golden clip is not mono at {manifest.front_end.sample_rate_hz} Hz.")
     window = fit_window(samples, manifest.window_samples, manifest.padding)
     entry = bundle.variant_entry
-    measured = score(log_mel(window, manifest.front_end))
+    measured = score(window_features(window, manifest.front_end))
     return GoldenResult(entry.golden_logit, measured, entry.golden_tolerance)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.audio.block import AudioBlock
 from edge.decision import Calibration, DecisionRule, DecisionSettings, sigmoid
 from edge.detector import Detector, DetectorSettings, judge_recording
-from edge.features import FrontEnd
-from edge.windows import window_starts
+from edge.features import FrontEnd, window_features
+from edge.windows import fit_window, window_starts
 
 RATE = 16000
 FRONT_END = FrontEnd(
@@ -68,6 +70,32 @@ def test_windows_cover_a_recording_with_the_last_flush_with_its_end(length):
     result = judge_recording(make_detector(), [AudioBlock(samples, 0)])
     assert [w.start for w in result.windows] == window_starts(length, 5 * RATE, RATE)
     assert result.windows[-1].end == length
+
+
+HEARD = dataclasses.replace(FRONT_END, excitation=True)
+
+
+def told_in_rows(features: np.ndarray) -> float:
+    return float(features[-HEARD.excitation_rows :].sum())
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=12),
+    st.integers(1_000, 200_000),
+    st.sampled_from([RATE, RATE // 2, 5000]),
+)
+def test_excitation_is_that_of_each_window_whatever_came_before(sizes, length, hop):
+    samples = np.resize(speechlike(9.3), length)
+    samples[length // 3 : length // 2] = 0  # windows that are not scored lie between
+    detector = make_detector(told_in_rows, front_end=HEARD, hop_samples=hop)
+    result = judge_recording(detector, split(samples, sizes))
+    for window in result.windows:
+        if window.logit is not None:
+            fitted = fit_window(samples[window.start : window.end], 5 * RATE)
+            expected = told_in_rows(window_features(fitted, HEARD))
+            assert window.logit == pytest.approx(expected, abs=0.5)
+    assert length < 20_000 or any(window.logit is not None for window in result.windows)
 
 
 def test_nothing_is_scored_across_a_gap():

@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.benchmark.measure import RECORDINGS
+from edge.excitation import NUMBERS, excitation
 from edge.features import (
     FrontEnd,
     LogMelStream,
@@ -24,6 +25,7 @@ from edge.features import (
     log_mel,
     log_mel_db,
     mel_to_hz,
+    window_features,
 )
 
 RATE_HZ = 16000
@@ -323,6 +325,62 @@ def test_unknown_and_missing_settings_are_refused(change):
             del document[name]
     with pytest.raises(ValueError, match="n_fft"):
         FrontEnd.from_dict(document)
+
+
+HEARD = dataclasses.replace(SHIPPED, excitation=True)
+
+
+def test_excitation_comes_in_rows_after_the_frames():
+    samples = noise(5 * RATE_HZ)
+    features = window_features(samples, HEARD)
+    frames = HEARD.frame_count(len(samples))
+    assert features.shape == (HEARD.row_count(len(samples)), HEARD.n_bands)
+    assert features.dtype == np.float32 and len(features) > frames
+    np.testing.assert_array_equal(features[:frames], log_mel(samples, SHIPPED))
+    rest = features[frames:].reshape(-1)
+    np.testing.assert_array_equal(rest[:NUMBERS], excitation(samples))
+    assert not rest[NUMBERS:].any()
+
+
+def test_rows_hold_all_numbers_however_few_the_bands_are():
+    front_end = dataclasses.replace(HEARD, n_bands=40)
+    assert front_end.excitation_rows == 3
+    features = window_features(noise(5 * RATE_HZ), front_end)
+    np.testing.assert_array_equal(
+        features[-3:].reshape(-1)[:NUMBERS], excitation(noise(5 * RATE_HZ))
+    )
+
+
+def test_without_excitation_the_features_are_log_mel_alone():
+    samples = noise(5 * RATE_HZ)
+    np.testing.assert_array_equal(window_features(samples, SHIPPED), log_mel(samples, SHIPPED))
+    assert SHIPPED.row_count(len(samples)) == SHIPPED.frame_count(len(samples))
+
+
+def test_a_front_end_from_before_there_was_excitation_is_the_same_as_then():
+    settings = SHIPPED.to_dict()
+    assert "excitation" not in settings
+    assert FrontEnd.from_dict(settings) == SHIPPED
+    assert FrontEnd.from_dict({**settings, "excitation": False}) == SHIPPED
+    # That of the bundle 0.10.0, which devices hold.
+    held = FrontEnd(
+        n_fft=512,
+        win_length=400,
+        frame_hop=160,
+        n_bands=160,
+        filterbank="linear",
+        center=False,
+        normalisation="mean",
+    )
+    known = "4b2157ea0a11e208db62e50f02ead6a55111e5c139ed48f833eea60407bd36e0"
+    assert held.fingerprint() == known
+
+
+def test_excitation_has_a_fingerprint_of_its_own_and_its_own_rate():
+    assert HEARD.fingerprint() != SHIPPED.fingerprint()
+    assert FrontEnd.from_dict(HEARD.to_dict()) == HEARD
+    with pytest.raises(ValueError, match="excitation is measured at 16000"):
+        dataclasses.replace(HEARD, sample_rate_hz=8000, fmax_hz=4000.0)
 
 
 def test_fingerprints_differ_exactly_when_settings_do():

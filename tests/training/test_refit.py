@@ -78,13 +78,55 @@ def test_the_network_ends_in_the_new_layer_and_is_the_same_before_it(
     eer = refit_run(run, [pool], tmp_path / "out", say=lambda line: None)
     assert 0 <= eer <= 0.5
     assert load_settings(tmp_path / "out").model.embedding == 0
-    vectors, labels = pooled_vectors(run, [pool])
-    same, _ = pooled_vectors(tmp_path / "out", [pool])
-    np.testing.assert_array_equal(same, vectors)
+    vectors, labels = pooled_vectors(load_model(run), load_settings(run), [pool])
     model = load_model(tmp_path / "out")
+    same, _ = pooled_vectors(model, load_settings(tmp_path / "out"), [pool])
+    np.testing.assert_array_equal(same, vectors)
     ends = keras.Model(model.get_layer("pooled").output, model.output)
     expected = fit_votes(vectors, labels).of(vectors)
     np.testing.assert_allclose(ends.predict(vectors, verbose=0)[:, 0], expected, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def delayed(brief: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a time-delay network, with blocks that say something."""
+    model = replace(brief.model, network="tdnn", stages=(4, 8), blocks=1, dilations=(2, 3))
+    folder = tmp_path_factory.mktemp("runs") / "delayed"
+    train(folder, replace(brief, model=model), say=lambda line: None)
+    made = load_model(folder)
+    for index in range(2):
+        norm = made.get_layer(f"delay_dilated_{index}_norm")
+        weights = norm.get_weights()
+        norm.set_weights([weights[0] + 1 + index, *weights[1:]])
+    made.save(folder / "model.keras")
+    return folder
+
+
+def test_a_block_that_is_left_out_leaves_the_others_as_they_were(
+    delayed: Path, pool: Path, tmp_path: Path
+) -> None:
+    command = ["refit", str(delayed), str(pool), "--out", str(tmp_path / "out")]
+    assert main([*command, "--without-dilation", "2"]) == 0
+    assert load_settings(tmp_path / "out").model.dilations == (3,)
+    silenced, smaller = load_model(delayed), load_model(tmp_path / "out")
+    norm = silenced.get_layer("delay_dilated_0_norm")
+    norm.set_weights([np.zeros_like(weight) for weight in norm.get_weights()[:2]]
+                     + norm.get_weights()[2:])  # fmt: skip
+    x = np.random.default_rng(1).normal(0, 5, (3, *silenced.input_shape[1:]))
+    pooled = [
+        keras.Model(one.inputs, one.get_layer("pooled").output).predict(x, verbose=0)
+        for one in (silenced, smaller)
+    ]
+    np.testing.assert_allclose(pooled[1], pooled[0], atol=1e-5)
+
+
+def test_a_block_that_is_not_there_cannot_be_left_out(
+    delayed: Path, pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["refit", str(delayed), str(pool), "--out", str(tmp_path / "out")]
+    assert main([*command, "--without-dilation", "5"]) == 1
+    assert "no block of dilation 5" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_names_the_new_run_and_does_not_write_over_one(

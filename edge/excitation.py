@@ -1,0 +1,381 @@
+"""How a voice was excited: numbers of a window that its spectrum in steps of 10 ms does not hold.
+
+A network on log spectra sees how loud each band is; how the larynx drives them passes within a few
+milliseconds. Three things tell of that: how fast envelopes of bands move (Atlas and Shamma, "Joint
+acoustic and modulation frequency", EURASIP JASP 2003), how much neighbouring bands move together
+(Dau et al., "Comodulation masking release", JASA 2009), and what linear prediction leaves of each
+frame (Makhoul, "Linear prediction: a tutorial review", Proc. IEEE 1975). Pure.
+
+All of it lies on a grid of half seconds, so that a window which slides by them keeps what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.fft import rfft
+
+Float32 = NDArray[np.float32]
+Complex64 = NDArray[np.complex64]
+
+# Part of a fingerprint: raise it when the numbers that this module computes change.
+VERSION = 1
+
+RATE_HZ = 16000
+STEP = RATE_HZ // 2
+
+# Envelopes of 13 bands at 1 kHz. Below, a bin of the FFT is wider than a band, and holds hum.
+ENVELOPE_FRAME, ENVELOPE_HOP = 128, 16
+BAND_EDGES_HZ = np.geomspace(227, 7900, 14)
+BANDS = len(BAND_EDGES_HZ) - 1
+FRAMES_AT_ONCE = 512
+ENVELOPE_FLOOR = 1e-6  # of a stretch's mean power
+
+# A stretch of envelopes begins at each step and is two steps long.
+ENVELOPES_PER_STEP = STEP // ENVELOPE_HOP
+STRETCH = 2 * ENVELOPES_PER_STEP
+MODULATIONS_HZ = ((8, 20), (20, 50), (50, 120), (120, 250), (250, 500))
+FAST_BIN = 20  # Hz, for a stretch is a second
+NEIGHBOURS = (1, 2, 4)
+
+PREDICTION_FRAME, PREDICTION_ORDER = 400, 16  # 25 ms
+LOUDER = 8  # frames of the 20 in a step, that prediction is made for
+# Long enough that lags up to PITCH_LAGS.stop hardly wrap around.
+PREDICTION_FFT = 640
+PITCH_LAGS = slice(40, 250)  # 64 to 400 Hz
+REMAINDERS = 7
+
+MODULATIONS = len(MODULATIONS_HZ) * BANDS
+COMODULATIONS = sum(BANDS - apart for apart in NEIGHBOURS)
+NUMBERS = MODULATIONS + COMODULATIONS + 3 * REMAINDERS
+LEAST_SAMPLES = (STRETCH - 1) * ENVELOPE_HOP + ENVELOPE_FRAME
+
+# Modulations are in decibels. What has no unit is multiplied so that it is as large: numbers and
+# decibels share eight bits where a network is quantised.
+UNITS = np.float32(20)
+TINY = np.float32(1e-9)
+
+
+def excitation(samples: Float32) -> Float32:
+    """What tells of a window's excitation; its level does not count.
+
+    Args:
+        samples: float32, shape (n,), 16 kHz, at least `LEAST_SAMPLES`.
+
+    Returns:
+        float32, shape (`NUMBERS`,): the power of five modulations of each band's log envelope, dB;
+        how alike fast envelopes of neighbouring bands are; what linear prediction leaves.
+
+    Raises:
+        ValueError: the samples are not one-dimensional float32, or too few.
+    """
+    return ExcitationStream().numbers(samples, 0)
+
+
+class ExcitationStream:
+    """`excitation` of a sliding window, measuring only what the last one did not have.
+
+    A window that slides by other than whole half seconds is measured anew.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last window: the next one does not overlap it."""
+        self._envelopes = np.empty((0, BANDS + 1), np.float32)
+        self._stretches = np.empty((0, MODULATIONS + COMODULATIONS), np.float32)
+        self._remainders = np.empty((0, LOUDER, REMAINDERS + 1), np.float32)
+
+    def numbers(self, samples: Float32, slid_samples: int) -> Float32:
+        """Equal to `excitation(samples)`.
+
+        Args:
+            samples: the window, float32, shape (n,), of the same length each time.
+            slid_samples: how far it starts after the window of the last call; ignored when there
+                was none since `reset`.
+
+        Raises:
+            ValueError: as `excitation`.
+        """
+        if samples.ndim != 1 or samples.dtype != np.float32 or len(samples) < LEAST_SAMPLES:
+            raise ValueError(
+                f"excitation takes one-dimensional float32 samples, at least {LEAST_SAMPLES}, "
+                f"not {samples.dtype} {samples.shape}"
+            )
+        steps, off_grid = divmod(slid_samples, STEP)
+        if off_grid or steps < 0:
+            self.reset()
+        frames = (len(samples) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1
+        self._envelopes = _continued(
+            self._envelopes[steps * ENVELOPES_PER_STEP :],
+            frames,
+            lambda first: band_envelopes(samples[first * ENVELOPE_HOP :]),
+        )
+        self._stretches = _continued(
+            self._stretches[steps:],
+            (frames - STRETCH) // ENVELOPES_PER_STEP + 1,
+            lambda first: _stretches(self._envelopes[first * ENVELOPES_PER_STEP :]),
+        )
+        self._remainders = _continued(
+            self._remainders[steps:],
+            len(samples) // STEP,
+            lambda first: _remainders(samples[first * STEP :]),
+        )
+        return np.concatenate([self._stretches.mean(0), _of_the_loud(self._remainders)])
+
+
+def _continued(kept: Float32, count: int, measure: Callable[[int], Float32]) -> Float32:
+    """So many rows, those that are not kept measured from the first of them on."""
+    if not len(kept):
+        return measure(0)
+    return np.concatenate([kept, measure(len(kept))]) if len(kept) < count else kept
+
+
+def band_envelopes(samples: Float32) -> Float32:
+    """Log power of each band in steps of a millisecond, and after them their mean power itself.
+
+    (n,) -> (frames, BANDS + 1)
+    """
+    tables = _tables()
+    count = (len(samples) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1
+    frames = _frames(samples, count, ENVELOPE_FRAME, ENVELOPE_HOP)
+    envelopes = np.empty((count, BANDS + 1), np.float32)
+    for start in range(0, count, FRAMES_AT_ONCE):
+        spectra = rfft(frames[start : start + FRAMES_AT_ONCE] * tables.window)
+        np.matmul(_power(spectra), tables.bands, out=envelopes[start : start + FRAMES_AT_ONCE])
+    bands = envelopes[:, :BANDS]
+    np.log(bands + TINY * TINY, out=bands)
+    return envelopes
+
+
+def _stretches(envelopes: Float32) -> Float32:
+    """Of each stretch how it is modulated and comodulated.
+
+    (frames, BANDS + 1) -> (stretches, MODULATIONS + COMODULATIONS)
+    """
+    count = (len(envelopes) - STRETCH) // ENVELOPES_PER_STEP + 1
+    starts = range(0, count * ENVELOPES_PER_STEP, ENVELOPES_PER_STEP)
+    moved = np.empty((count, BANDS, STRETCH), np.float32)
+    for one, start in zip(moved, starts):
+        stretch = envelopes[start : start + STRETCH]
+        floor = np.log(np.float32(ENVELOPE_FLOOR) * stretch[:, BANDS].mean() + TINY * TINY)
+        np.maximum(stretch[:, :BANDS].T, floor, out=one)
+    moved -= np.einsum("sbt->sb", moved)[..., None] / np.float32(STRETCH)
+    moved *= _tables().stretch_window
+    # Real and imaginary parts as numbers side by side.
+    parts = rfft(moved.reshape(-1, STRETCH)).view(np.float32).reshape(count, BANDS, -1)
+    return np.concatenate([modulations(parts), UNITS * comodulation(parts)], axis=1)
+
+
+def modulations(parts: Float32) -> Float32:
+    """Power density of modulations of each band, dB, shape (stretches, MODULATIONS).
+
+    Args:
+        parts: real and imaginary, of the spectra of log envelopes, shape (stretches, BANDS, parts).
+    """
+    density = np.square(parts) @ _tables().modulations
+    decibels: Float32 = 10 * np.log10(density + TINY)
+    return decibels.reshape(len(parts), -1)
+
+
+def comodulation(parts: Float32) -> Float32:
+    """Correlation of what is fast in envelopes of neighbouring bands, (stretches, COMODULATIONS).
+
+    Args:
+        parts: as for `modulations`.
+    """
+    fast = parts[..., 2 * FAST_BIN :]
+    products = fast @ fast.transpose(0, 2, 1)
+    level = np.sqrt(np.diagonal(products, axis1=1, axis2=2)) + TINY
+    alike = products / (level[:, :, None] * level[:, None])
+    return np.concatenate([np.diagonal(alike, apart, 1, 2) for apart in NEIGHBOURS], axis=1)
+
+
+def _remainders(samples: Float32) -> Float32:
+    """Of each step's louder frames what prediction leaves, and their power.
+
+    (n,) -> (steps, LOUDER, REMAINDERS + 1)
+    """
+    steps = len(samples) // STEP
+    frames = samples[: steps * STEP].reshape(steps, -1, PREDICTION_FRAME)
+    offsets = np.einsum("sft->sf", frames) / np.float32(PREDICTION_FRAME)
+    power = np.einsum("sft,sft->sf", frames, frames) / np.float32(PREDICTION_FRAME)
+    power -= np.square(offsets)
+    louder = np.sort(np.argpartition(power, -LOUDER, axis=1)[:, -LOUDER:], axis=1)
+    step = np.arange(steps)[:, None]
+    chosen, powers = frames[step, louder], power[step, louder]
+    left = remainder(chosen.reshape(-1, PREDICTION_FRAME)).reshape(steps, LOUDER, REMAINDERS)
+    return np.concatenate([left, powers[..., None]], axis=2)
+
+
+def remainder(frames: Float32) -> Float32:
+    """What linear prediction leaves of frames, shape (frames, `REMAINDERS`).
+
+    How peaked, how skew and how high it is, how periodic, its tilt, its flatness, its level beside
+    the frame's.
+
+    Args:
+        frames: shape (frames, PREDICTION_FRAME).
+    """
+    spectra = predicted_away(frames)
+    left = inverse(spectra)[:, : PREDICTION_FRAME + PREDICTION_ORDER]
+    level = np.sqrt(_mean_product(left, left)) + TINY
+    left /= level[:, None]
+    squares = np.square(left)
+    power = _power(spectra) + TINY
+    alike = autocorrelation(power, PITCH_LAGS.stop)
+    alike /= alike[:, :1]
+    return np.stack(
+        [
+            np.log(_mean_product(squares, squares) + np.float32(1e-3)),
+            _mean_product(squares, left),
+            np.log(np.abs(left).max(axis=1) + np.float32(1e-3)),
+            alike[:, PITCH_LAGS].max(axis=1),
+            alike[:, 1],
+            np.log(power).mean(axis=1) - np.log(power.mean(axis=1)),
+            np.log(level + np.float32(1e-3)),
+        ],
+        axis=1,
+    )
+
+
+def _mean_product(a: Float32, b: Float32) -> Float32:
+    """Mean over time of (frames, time) each: shape (frames,)."""
+    mean: Float32 = np.matmul(a[:, None], b[..., None])[:, 0, 0] / np.float32(a.shape[1])
+    return mean
+
+
+def predicted_away(frames: Float32) -> Complex64:
+    """Spectra of frames of unit level, less what the samples before tell of each sample.
+
+    By the autocorrelation method, under a Hamming window; shape (frames, PREDICTION_FFT // 2 + 1).
+    """
+    centred = frames - frames.mean(axis=1, keepdims=True)
+    centred /= np.sqrt(_mean_product(centred, centred))[:, None] + TINY
+    padded = np.zeros((2, len(frames), PREDICTION_FFT), np.float32)
+    np.multiply(centred, _tables().prediction_window, out=padded[0, :, :PREDICTION_FRAME])
+    spectra = rfft(padded[0])
+    correlations = autocorrelation(_power(spectra), PREDICTION_ORDER + 1)
+    padded[1, :, 0] = 1
+    padded[1, :, 1 : PREDICTION_ORDER + 1] = -predictors(correlations)
+    spectra *= rfft(padded[1])
+    return spectra
+
+
+def _power(spectra: Complex64) -> Float32:
+    power: Float32 = np.square(spectra.real) + np.square(spectra.imag)
+    return power
+
+
+def autocorrelation(power: Float32, lags: int) -> Float32:
+    """Of signals with such power spectra, shape (signals, lags)."""
+    even = np.concatenate([power, power[:, -2:0:-1]], axis=1)
+    # What is real and even has its inverse transform in the transform itself.
+    alike: Float32 = rfft(even).real[:, :lags] / np.float32(even.shape[1])
+    return alike
+
+
+def inverse(spectra: Complex64) -> Float32:
+    """Real signals of an even length from their spectra, (signals, n // 2 + 1) -> (signals, n).
+
+    By the forward transform, which is all there is: Hartley's is its own inverse (Bracewell, "The
+    fast Hartley transform", Proc. IEEE 1984).
+    """
+    made = _hartley(rfft(_hartley(spectra)))
+    made /= np.float32(made.shape[1])
+    return made
+
+
+def _hartley(spectra: Complex64) -> Float32:
+    """Hartley's transform of real signals from that of Fourier."""
+    real, imaginary = spectra.real, spectra.imag
+    mirrored = real[:, -2:0:-1] + imaginary[:, -2:0:-1]
+    return np.concatenate([real - imaginary, mirrored], axis=1)
+
+
+def predictors(correlations: Float32) -> Float32:
+    """Coefficients of linear prediction, shape (frames, order).
+
+    Args:
+        correlations: of each frame with itself, shape (frames, order + 1).
+    """
+    order = correlations.shape[1] - 1
+    apart = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
+    # In double precision, for what is nearly singular; and a little white noise, so that silence
+    # has a prediction too.
+    wide = correlations.astype(np.float64)
+    wide[:, 0] = wide[:, 0] * 1.001 + 1e-6
+    found: Float32 = np.linalg.solve(wide[:, apart], wide[:, 1:, None])[..., 0].astype(np.float32)
+    return found
+
+
+def _of_the_loud(remainders: Float32) -> Float32:
+    """Means, deviations and changes over the frames that are not far below the others.
+
+    (steps, LOUDER, REMAINDERS + 1) -> (3 * REMAINDERS,)
+    """
+    frames = remainders.reshape(-1, REMAINDERS + 1)
+    power = frames[:, -1]
+    middle = np.partition(power, len(power) // 2)[len(power) // 2]
+    chosen = frames[power >= middle / 2, :-1]
+    mean = np.einsum("fn->n", chosen) / np.float32(len(chosen))
+    told: Float32 = UNITS * np.concatenate(
+        [mean, _rms(chosen - mean), _rms(np.diff(chosen, axis=0))]
+    )
+    return told
+
+
+def _rms(frames: Float32) -> Float32:
+    """(frames, numbers) -> (numbers,)"""
+    rms: Float32 = np.sqrt(np.einsum("fn,fn->n", frames, frames) / np.float32(len(frames)))
+    return rms
+
+
+def _frames(samples: Float32, count: int, length: int, hop: int) -> Float32:
+    """Overlapping frames as a view, shape (count, length); cheaper than `sliding_window_view`."""
+    strides = (hop * samples.itemsize, samples.itemsize)
+    frames: Float32 = np.ndarray(
+        (count, length), np.float32, np.ascontiguousarray(samples), 0, strides
+    )
+    return frames
+
+
+@dataclass(frozen=True)
+class _Tables:
+    window: Float32  # (ENVELOPE_FRAME,)
+    bands: Float32  # means of a band's bins, and of all of them: (bins, BANDS + 1)
+    stretch_window: Float32  # (STRETCH,)
+    modulations: Float32  # mean power densities from squared parts: (parts, modulations)
+    prediction_window: Float32  # (PREDICTION_FRAME,)
+
+
+@lru_cache(maxsize=1)
+def _tables() -> _Tables:
+    """Constants, made once."""
+    stretch_window = np.hanning(STRETCH)
+    envelopes_hz = RATE_HZ / ENVELOPE_HOP
+    density = 1 / (envelopes_hz * np.square(stretch_window).sum())
+    edges = [*zip(BAND_EDGES_HZ[:-1], BAND_EDGES_HZ[1:]), (BAND_EDGES_HZ[0], BAND_EDGES_HZ[-1])]
+    densities = _means_within(STRETCH, envelopes_hz, MODULATIONS_HZ) * np.float32(density)
+    return _Tables(
+        # Periodic, so that a microphone's offset stays below the lowest band.
+        window=np.hanning(ENVELOPE_FRAME + 1)[:-1].astype(np.float32),
+        bands=_means_within(ENVELOPE_FRAME, RATE_HZ, edges),
+        stretch_window=stretch_window.astype(np.float32),
+        modulations=np.repeat(densities, 2, axis=0),
+        prediction_window=np.hamming(PREDICTION_FRAME).astype(np.float32),
+    )
+
+
+def _means_within(length: int, rate_hz: float, limits_hz: Sequence[tuple[float, float]]) -> Float32:
+    """Weights that take the mean power in some ranges from the bins of a spectrum."""
+    hz = np.fft.rfftfreq(length, 1 / rate_hz)
+    inside = np.stack([(hz >= low) & (hz < high) for low, high in limits_hz], axis=1)
+    weights: Float32 = (inside / inside.sum(0)).astype(np.float32)
+    return weights

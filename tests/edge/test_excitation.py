@@ -1,0 +1,198 @@
+"""Numbers of a voice's excitation, of whole windows and of sliding ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
+
+from edge.excitation import (
+    BAND_EDGES_HZ,
+    BANDS,
+    COMODULATIONS,
+    ENVELOPE_FRAME,
+    ENVELOPE_HOP,
+    LEAST_SAMPLES,
+    MODULATIONS,
+    MODULATIONS_HZ,
+    NEIGHBOURS,
+    NUMBERS,
+    PREDICTION_FRAME,
+    RATE_HZ,
+    STEP,
+    ExcitationStream,
+    autocorrelation,
+    band_envelopes,
+    excitation,
+    inverse,
+    predictors,
+    remainder,
+)
+from edge.fft import rfft
+
+SECONDS = 5
+TIME_S = np.arange(SECONDS * RATE_HZ) / RATE_HZ
+
+
+def noise(seconds: float = SECONDS, seed: int = 7) -> np.ndarray:
+    """White noise whose loudness rises and falls."""
+    rng = np.random.default_rng(seed)
+    count = round(seconds * RATE_HZ)
+    return (rng.normal(0, 0.1, count) * (1.2 + np.sin(np.arange(count) / 2500))).astype(np.float32)
+
+
+def told_modulations(samples: np.ndarray) -> np.ndarray:
+    numbers = excitation(samples.astype(np.float32))[:MODULATIONS]
+    return numbers.reshape(BANDS, len(MODULATIONS_HZ))
+
+
+def test_a_window_gives_numbers_that_do_not_depend_on_its_level() -> None:
+    loud, quiet = (excitation(noise() * np.float32(level)) for level in (1, 0.003))
+    assert loud.shape == (NUMBERS,) and loud.dtype == np.float32
+    np.testing.assert_allclose(quiet, loud, atol=0.01)
+
+
+def test_an_offset_of_the_microphone_changes_next_to_nothing() -> None:
+    there, without = excitation(noise() + np.float32(0.05)), excitation(noise())
+    np.testing.assert_allclose(there, without, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(LEAST_SAMPLES),
+        np.ones(LEAST_SAMPLES),
+        np.eye(1, LEAST_SAMPLES, 9000)[0],
+        np.sign(np.sin(np.arange(LEAST_SAMPLES))),
+        1e-30 * np.sin(np.arange(LEAST_SAMPLES)),
+    ],
+)
+def test_nothing_that_is_heard_gives_numbers_that_are_none(samples: np.ndarray) -> None:
+    told = excitation(samples.astype(np.float32))
+    assert np.isfinite(told).all() and np.abs(told).max() < 1000
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(LEAST_SAMPLES - 1, np.float32),
+        np.zeros((1, LEAST_SAMPLES), np.float32),
+        np.zeros(LEAST_SAMPLES),
+    ],
+)
+def test_what_is_no_window_is_refused(samples: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=str(LEAST_SAMPLES)):
+        excitation(samples)
+
+
+@pytest.mark.parametrize("hz", [12, 35, 80, 150, 300])
+def test_a_modulation_is_found_at_its_rate(hz: float) -> None:
+    moved = noise() * (1 + 0.5 * np.sin(2 * np.pi * hz * TIME_S))
+    found = told_modulations(moved) - told_modulations(noise())
+    [wanted] = [i for i, (low, high) in enumerate(MODULATIONS_HZ) if low <= hz < high]
+    # The narrow bands at the bottom move fast by themselves.
+    assert found[BANDS // 2 :].mean(0).argmax() == wanted
+
+
+def test_bands_that_move_together_are_told_from_bands_that_do_not() -> None:
+    together = noise() * (1 + 0.9 * np.sin(2 * np.pi * 100 * TIME_S))
+    numbers = slice(MODULATIONS, MODULATIONS + COMODULATIONS)
+    alike, unlike = (excitation(x.astype(np.float32))[numbers] for x in (together, noise()))
+    apart = sum(BANDS - one for one in NEIGHBOURS[:1])
+    # Neighbours overlap, so those of noise are alike too; those farther off are not.
+    assert (alike - unlike)[apart:].mean() > 2
+
+
+def test_an_envelope_is_the_power_of_its_band() -> None:
+    envelopes = band_envelopes(np.sin(2 * np.pi * 1000 * TIME_S).astype(np.float32))
+    assert envelopes.shape == ((len(TIME_S) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1, BANDS + 1)
+    power, mean = np.exp(envelopes[:, :-1]), envelopes[:, -1]
+    assert (power.argmax(1) == power[0].argmax()).all()
+    widths = np.diff(np.floor(BAND_EDGES_HZ / 125))
+    np.testing.assert_allclose(mean, power @ widths / widths.sum(), rtol=1e-3)
+
+
+def test_prediction_is_that_of_the_normal_equations() -> None:
+    frames = np.random.default_rng(1).normal(0, 1, (5, 400))
+    correlations = np.stack(
+        [np.correlate(frame, frame, "full")[399 : 399 + 17] for frame in frames]
+    )
+    found = predictors(correlations.astype(np.float32))
+    for one, ours in zip(correlations, found):
+        column = one[:16].copy()
+        column[0] *= 1.001
+        np.testing.assert_allclose(ours, solve_toeplitz(column, one[1:]), rtol=1e-3, atol=1e-4)
+
+
+def test_transforms_go_there_and_back() -> None:
+    signals = np.random.default_rng(2).normal(0, 1, (3, 64)).astype(np.float32)
+    spectra = rfft(signals)
+    np.testing.assert_allclose(inverse(spectra), signals, atol=1e-5)
+    found = autocorrelation(np.square(np.abs(spectra)), 5)
+    for ours, signal in zip(found, signals):
+        expected = [signal @ np.roll(signal, lag) for lag in range(5)]
+        np.testing.assert_allclose(ours, expected, atol=1e-3)
+
+
+def test_pulses_leave_peaks_at_their_pitch_and_noise_leaves_none() -> None:
+    pulses = np.zeros(len(TIME_S))
+    pulses[:: RATE_HZ // 125] = 1.0
+    throat = [1.0, -1.3, 0.8]
+    voiced, whispered = (
+        remainder(lfilter([1.0], throat, x)[1600 : 1600 + 10 * PREDICTION_FRAME]
+                  .reshape(10, -1).astype(np.float32)).mean(0)
+        for x in (pulses, noise())
+    )  # fmt: skip
+    for number in (0, 2, 3):  # how peaked, how high, how periodic
+        assert voiced[number] > whispered[number] + 0.3
+
+
+# Sliding windows
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    slides=st.lists(st.integers(0, 12), max_size=5),
+    off_grid=st.lists(st.booleans(), min_size=5, max_size=5),
+    window=st.integers(LEAST_SAMPLES, 4 * RATE_HZ),
+)
+def test_a_sliding_window_gives_the_numbers_of_the_whole_window(
+    slides: list[int], off_grid: list[bool], window: int
+) -> None:
+    samples = noise(40)
+    stream = ExcitationStream()
+    start = 0
+    for slid, off in zip([0, *slides], [False, *off_grid]):
+        slid = slid * STEP + 77 * off
+        start += slid
+        piece = samples[start : start + window]
+        np.testing.assert_allclose(stream.numbers(piece, slid), excitation(piece), atol=1e-2)
+
+
+def test_what_the_last_window_had_is_not_measured_again() -> None:
+    samples = noise(6)
+    stream = ExcitationStream()
+    stream.numbers(samples[: 5 * RATE_HZ], 0)
+    spoiled = samples[RATE_HZ:].copy()
+    spoiled[: 7 * STEP] = np.nan  # whoever reads it again shows it
+    told = stream.numbers(spoiled, RATE_HZ)
+    np.testing.assert_allclose(told, excitation(samples[RATE_HZ:]), atol=1e-2)
+
+
+def test_after_a_reset_nothing_of_the_old_audio_remains() -> None:
+    stream = ExcitationStream()
+    stream.numbers(noise(seed=1), 0)
+    stream.reset()
+    fresh = noise(seed=2)
+    np.testing.assert_array_equal(stream.numbers(fresh, RATE_HZ), excitation(fresh))
+
+
+def test_the_audio_is_left_as_it_was() -> None:
+    samples = noise()
+    before = samples.copy()
+    samples.setflags(write=False)
+    excitation(samples)
+    np.testing.assert_array_equal(samples, before)

@@ -1,0 +1,208 @@
+"""A finished network that hears excitation too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from edge.excitation import NUMBERS, RATE_HZ
+from edge.features import window_features
+from training.cli import main
+from training.config import RunSettings
+from training.errors import TrainingError
+from training.evaluate import write_json
+from training.excite import LIMIT, Fusion, Windows, fit_fusion, fit_within_sources
+from training.models.excited import excited, without_excitation
+from training.pool import PoolSettings
+from training.train import load_calibration, load_model, load_model_at, load_settings, train
+
+POOL = PoolSettings(windows=256, window_s=1.2, keep_audio=True)
+
+
+def windows(rng: np.random.Generator) -> Windows:
+    """The first number tells the class within sources, the second the source, the third nothing."""
+    spoof = np.tile([False, True, True, True], 1000)
+    sources = np.repeat(["mixed", "other", "human", "synthetic"], 1000)
+    spoof[2000:3000], spoof[3000:] = False, True
+    numbers = rng.normal(0, 1, (4000, 3))
+    numbers[:, 0] += 2 * spoof * (np.arange(4000) < 2000)
+    numbers[:, 1] += 6 * (sources == "synthetic")
+    return Windows(numbers.astype(np.float32), spoof, sources)
+
+
+def test_what_tells_a_source_tells_nothing(rng: np.random.Generator) -> None:
+    made = windows(rng)
+    found = fit_within_sources(made)
+    assert found.weights[0] > 5 * np.abs(found.weights[1:]).max()
+    assert found.of(made.numbers).std() == pytest.approx(1)
+
+
+def test_a_source_can_be_left_out(rng: np.random.Generator) -> None:
+    kept = windows(rng).without({"mixed", "synthetic"})
+    assert set(kept.sources) == {"other", "human"}
+    assert len(kept.numbers) == len(kept.spoof) == 2000
+
+
+def test_without_a_source_of_both_classes_there_is_nothing_to_fit(
+    rng: np.random.Generator,
+) -> None:
+    with pytest.raises(TrainingError, match="no source"):
+        fit_within_sources(windows(rng).without({"mixed", "other"}))
+
+
+def test_a_fusion_weighs_what_knows_more(rng: np.random.Generator) -> None:
+    labels = np.repeat([0.0, 1.0], 500)
+    knows, guesses = rng.normal(0, 1, (2, 1000))
+    fused = fit_fusion(3 * (labels - 0.5) + knows, guesses, labels)
+    assert fused.alone > 10 * abs(fused.told)
+    assert fused.of(np.array([1.0]), np.array([2.0])) == pytest.approx(
+        fused.alone + 2 * fused.told + fused.offset
+    )
+
+
+def test_the_fusion_is_what_the_regression_says() -> None:
+    assert Fusion(2.0, 3.0, -1.0).of(np.array([1.0]), np.array([1.0])).tolist() == [4.0]
+
+
+def test_an_excited_network_adds_a_clipped_sum_to_the_logit(rng: np.random.Generator) -> None:
+    inputs = keras.Input((10, 8, 1))
+    network = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(inputs)))
+    mean, deviation, weights = rng.normal(0, 1, (3, 11)).astype(np.float32)
+    deviation = np.abs(deviation) + 0.1
+    model = excited(network, mean, deviation, weights, LIMIT)
+    assert model.input_shape == (None, 12, 8, 1)
+    frames, numbers = rng.normal(0, 1, (5, 10, 8, 1)), rng.normal(0, 3, (5, 11))
+    rows = np.zeros((5, 2, 8))
+    rows.reshape(5, -1)[:, :11] = numbers
+    rows.reshape(5, -1)[:, 11:] = 99  # has no say
+    given = np.concatenate([frames, rows[..., None]], axis=1)
+    added = np.clip((numbers - mean) / deviation, -LIMIT, LIMIT) @ weights
+    expected = network.predict(frames, verbose=0)[:, 0] + added
+    np.testing.assert_allclose(model.predict(given, verbose=0)[:, 0], expected, atol=1e-4)
+    assert without_excitation(model).count_params() == network.count_params()
+    assert without_excitation(network) is network
+
+
+@pytest.fixture(scope="module")
+def brief(settings: RunSettings) -> RunSettings:
+    cut = replace(settings.windows, window_s=1.2)
+    return replace(settings, pool=POOL, epochs=1, windows=cut)
+
+
+@pytest.fixture(scope="module")
+def run(brief: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(folder, brief, say=lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool(brief: RunSettings, run: Path) -> Path:
+    folder = Path(brief.cache) / f"pool-{POOL.seed}"
+    for path in folder.glob("*.sources.npy"):  # of the tests' own none publishes both classes
+        np.save(path, np.full(len(np.load(path)), "both"))
+    return folder
+
+
+@pytest.fixture
+def excite(run: Path, pool: Path, tmp_path: Path) -> Callable[..., int]:
+    def command(*arguments: str) -> int:
+        return main(["excite", str(run), str(pool), "--out", str(tmp_path / "out"), *arguments])
+
+    return command
+
+
+def test_the_new_run_scores_with_excitation_and_says_what_it_adds(
+    run: Path,
+    pool: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    excite: Callable[..., int],
+    rng: np.random.Generator,
+) -> None:
+    assert excite() == 0
+    assert "EER" in capsys.readouterr().out
+    numbers = [np.load(path) for path in sorted(pool.glob("*.excitation.npy"))]
+    assert sum(map(len, numbers)) == 256 and numbers[0].shape[1] == NUMBERS
+    out = tmp_path / "out"
+    told = json.loads((out / "excitation.json").read_text())
+    assert {row["excitation"] for row in told["val"]} == {"alone", "with"}
+    front_end = load_settings(out).front_end
+    assert front_end.excitation and not load_settings(run).front_end.excitation
+    made, old = load_model(out), load_model(run)
+    samples = (0.1 * rng.standard_normal(round(1.2 * RATE_HZ))).astype(np.float32)
+    features = window_features(samples, front_end)[None, ..., None]
+    rows = front_end.excitation_rows
+    alone = float(old.predict(features[:, :-rows], verbose=0)[0, 0])
+    assert float(made.predict(features, verbose=0)[0, 0]) != pytest.approx(alone, abs=1e-6)
+    # The network itself is the same, at any length.
+    expected = load_model_at(run, 60).predict(np.ones((1, 60, 24, 1)), verbose=0)
+    got = load_model_at(out, 60).predict(np.ones((1, 60, 24, 1)), verbose=0)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    before, _ = load_calibration(run)
+    after, point = load_calibration(out)
+    fusion = Fusion(**told["judge_fusion"])
+    assert after.scale == pytest.approx(fusion.alone * before.scale)
+    assert 0 <= float(point["threshold"]) <= 1
+    assert (out / "report-val.md").exists()
+
+
+def test_the_excited_run_is_evaluated_like_any_other(
+    tmp_path: Path, excite: Callable[..., int]
+) -> None:
+    assert excite() == 0
+    assert main(["evaluate", str(tmp_path / "out"), "--split", "val"]) == 0
+    assert (tmp_path / "out" / "report-val-clean.md").exists()
+
+
+def test_no_run_is_written_over(
+    excite: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert excite() == 0 and excite() == 1
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_a_judge_that_was_trained_on_val_is_refused(
+    run: Path, tmp_path: Path, excite: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge = tmp_path / "judge"
+    judge.mkdir()
+    settings = load_settings(run)
+    corpora = (replace(settings.corpora[0], to_train=("some/source",)),)
+    write_json(judge / "config.json", replace(settings, corpora=corpora).to_dict())
+    assert excite("--judge", str(judge)) == 1
+    assert f"{judge} was trained on sources of val" in capsys.readouterr().err
+
+
+def test_a_network_is_not_trained_with_excitation(brief: RunSettings, tmp_path: Path) -> None:
+    heard = replace(brief, front_end=replace(brief.front_end, excitation=True))
+    with pytest.raises(TrainingError, match="earwitness-train excite"):
+        train(tmp_path / "run", heard, say=lambda line: None)
+
+
+@pytest.mark.parametrize(("whose", "window_s"), [("run", 1.0), ("pool", 1.2)])
+def test_windows_too_short_for_excitation_are_refused_in_a_sentence(
+    whose: str,
+    window_s: float,
+    settings: RunSettings,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, pool = tmp_path / "run", tmp_path / "pool"
+    run.mkdir()
+    pool.mkdir()
+    cut = replace(settings.windows, window_s=window_s)
+    write_json(run / "config.json", replace(settings, windows=cut).to_dict())
+    point = {"threshold": 0.5}
+    write_json(run / "calibration.json", {"scale": 1.0, "offset": 0.0, "operating_point": point})
+    np.save(pool / "00000.targets.npy", np.zeros(2))
+    np.save(pool / "00000.audio.npy", np.zeros((2, RATE_HZ), np.int16))
+    assert main(["excite", str(run), str(pool), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert str({"run": run, "pool": pool}[whose]) in said and "needs 1.007 s" in said

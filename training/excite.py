@@ -1,0 +1,369 @@
+"""Let a finished network hear how a voice was excited (see edge/excitation.py).
+
+A discriminant (Fisher, "The use of multiple measurements in taxonomic problems", 1936) is fitted to
+those numbers within sources: what tells a source, and not the class, tells it nothing. How much it
+counts beside the network's logit is fitted on `val` by logistic regression (Bruemmer et al.,
+"Fusion of heterogeneous speaker recognition systems", IEEE TASLP 2007), with a network as judge
+that has not been trained on `val`, and discriminants that have not either.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.excitation import LEAST_SAMPLES, NUMBERS, RATE_HZ, excitation
+from training.cache import FeatureCache, progress
+from training.calibrate import Calibration
+from training.errors import TrainingError
+from training.evaluate import (
+    Scored,
+    WindowScorer,
+    keras_scorer,
+    main_figures,
+    mixed_sources,
+    of_generators,
+    score_trials,
+    unseen,
+    write_json,
+)
+from training.pool import (
+    Scale,
+    chunk_stems,
+    chunks_without,
+    from_16_bits,
+    pool_sources,
+    write_array,
+)
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Names = NDArray[np.str_]
+KIND = "excitation"
+SHRINKAGE = 0.05
+# A deviation or two says all that a number has to say; farther out are clicks and silence.
+LIMIT = 2.0
+# A source counts if it has so many windows of either class.
+LEAST_WINDOWS = 5
+# More windows than these give a source no more weight.
+MOST_PAIRS, MOST_WINDOWS = 100, 200
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of pools, measured.
+
+    Attributes:
+        numbers: float32, shape (windows, `NUMBERS`).
+        spoof: shape (windows,).
+        sources: whose each is, shape (windows,).
+    """
+
+    numbers: Float32
+    spoof: Bools
+    sources: Names
+
+    def without(self, sources: set[str]) -> Windows:
+        """Those of other sources."""
+        kept = ~np.isin(self.sources, sorted(sources))
+        return Windows(self.numbers[kept], self.spoof[kept], self.sources[kept])
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """A weighted sum of numbers that has unit deviation where it was fitted; higher = spoof."""
+
+    scale: Scale
+    weights: Float64
+
+    def of(self, numbers: Float32) -> Float64:
+        """Of (windows, numbers): shape (windows,)."""
+        told: Float64 = _standard(numbers, self.scale) @ self.weights
+        return told
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """log-odds = `alone` * those of the network alone + `told` * the discriminant + `offset`."""
+
+    alone: float
+    told: float
+    offset: float
+
+    def of(self, log_odds: Float64, told: Float64) -> Float64:
+        """Log-odds of recordings, shape (recordings,)."""
+        return self.alone * log_odds + self.told * told + self.offset
+
+
+def fit_within_sources(windows: Windows) -> Discriminant:
+    """What tells the classes apart in sources that publish both.
+
+    Raises:
+        TrainingError: no source has windows enough of both classes.
+    """
+    scale = Scale.of(windows.numbers)
+    standard = _standard(windows.numbers, scale)
+    sides = [
+        [standard[(windows.sources == name) & (windows.spoof == side)] for side in (False, True)]
+        for name in np.unique(windows.sources)
+    ]
+    mixed = [pair for pair in sides if min(map(len, pair)) >= LEAST_WINDOWS]
+    if not mixed:
+        raise TrainingError(
+            f"no source of the pools has {LEAST_WINDOWS} windows of both classes; make a pool "
+            "from corpora that publish human speech and spoofs"
+        )
+    size = standard.shape[1]
+    apart, spread = np.zeros(size), np.zeros((size, size))
+    for human, synthetic in mixed:
+        pairs = min(len(human), len(synthetic), MOST_PAIRS)
+        apart += pairs * (synthetic.mean(0) - human.mean(0))
+        for side in (human, synthetic):
+            moved = side - side.mean(0)
+            spread += min(len(side), MOST_WINDOWS) / len(side) * moved.T @ moved
+    spread *= size / np.trace(spread)
+    weights = np.linalg.solve((1 - SHRINKAGE) * spread + SHRINKAGE * np.eye(size), apart)
+    return Discriminant(scale, weights / (standard @ weights).std())
+
+
+def _standard(numbers: Float32, scale: Scale) -> Float64:
+    return np.clip(scale.standard(numbers), -LIMIT, LIMIT).astype(np.float64)
+
+
+def fit_fusion(log_odds: Float64, told: Float64, labels: NDArray[Any]) -> Fusion:
+    """Logistic regression of two variables, classes weighted alike.
+
+    Args:
+        log_odds: calibrated, of recordings by the network alone, shape (recordings,).
+        told: by the discriminant, shape (recordings,).
+        labels: 1 = spoof.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=1e3, class_weight="balanced", max_iter=1000)
+    fitted.fit(np.stack([log_odds, told], axis=1), np.asarray(labels) > 0.5)
+    (alone, share), (offset,) = fitted.coef_[0], fitted.intercept_
+    return Fusion(float(alone), float(share), float(offset))
+
+
+def excite_run(
+    run: Path,
+    pools: Sequence[Path],
+    folds: Sequence[Path],
+    judge: Path,
+    out: Path,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Write a run folder whose network is another run's with excitation beside its logit.
+
+    Its calibration is the run's, carried on; its report on `val` is the judge's.
+
+    Args:
+        run: finished and calibrated.
+        pools: windows of training data with their audio; what is measured is left beside them.
+        folds: such pools of sources of `val`. The discriminant that ships is fitted to them too,
+            but a recording is judged by one that no pool with its source was fitted to.
+        judge: a calibrated run that has not been trained on `val`; it may be the run itself.
+        out: folder of the new run.
+        say: prints a line.
+
+    Returns:
+        What excitation.json holds: the fusion, and figures on `val` alone and with excitation.
+
+    Raises:
+        TrainingError: a pool holds no audio or no source of both classes; its windows or the run's
+            are too short; a folder is no calibrated run, or the judge has been trained on `val`;
+            `out` holds a run already.
+    """
+    # Here, so that the processes that only measure do without Keras.
+    from training.models.excited import excited
+    from training.train import load_calibration, load_data_description, load_model, load_settings
+
+    if (out / "config.json").exists():
+        raise TrainingError(f"{out} holds a run already; choose another folder")
+    settings = load_settings(run)
+    refuse_short(settings.windows.window_s, f"{run} scores windows")
+    calibration, _ = load_calibration(run)
+    windows = measured([*pools, *folds])
+    fold_sources = [set(pool_sources([fold])) for fold in folds]
+    heard = _judged(judge, windows, fold_sources)
+    fusion = fit_fusion(
+        np.concatenate([one.log_odds for one in heard.values()]),
+        np.concatenate([one.told for one in heard.values()]),
+        np.concatenate([one.alone.labels for one in heard.values()]),
+    )
+    found = _figures(judge, heard, fusion, say)
+    whole = fit_within_sources(windows)
+    share = fusion.told / (fusion.alone * calibration.scale)
+    model = excited(
+        load_model(run), whole.scale.mean, whole.scale.deviation, share * whole.weights, LIMIT
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    model.save(out / "model.keras")
+    new = replace(settings, front_end=replace(settings.front_end, excitation=True))
+    write_json(out / "config.json", new.to_dict())
+    write_json(out / "data.json", load_data_description(run))
+    carried = Calibration(
+        fusion.alone * calibration.scale, fusion.alone * calibration.offset + fusion.offset
+    )
+    _write_val(out, new, judge, heard, fusion, carried)
+    made = {"judge_fusion": fusion.__dict__, "val": found}
+    write_json(out / "excitation.json", made)
+    return made
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """`val` in one condition: the judge's logits, calibrated, and what the discriminant says."""
+
+    alone: Scored
+    log_odds: Float64
+    told: Float64
+
+
+def _judged(judge: Path, windows: Windows, fold_sources: Sequence[set[str]]) -> dict[str, _Heard]:
+    """Of each condition of validation and as published."""
+    from training.train import load_calibration, load_corpora, load_model, load_settings
+
+    settings = load_settings(judge)
+    if any(corpus.to_train for corpus in settings.corpora):
+        raise TrainingError(f"{judge} was trained on sources of val; a judge must not be")
+    calibration, _ = load_calibration(judge)
+    corpus = load_corpora(settings.corpora, settings.seed)
+    trials = corpus.side("val", reported_only=True)
+    front_end = replace(settings.front_end, excitation=True)
+    cache = FeatureCache(Path(settings.cache) / "features", front_end, settings.windows)
+    frames = front_end.frame_count(round(settings.windows.window_s * RATE_HZ))
+    network = keras_scorer(load_model(judge))
+    # Who may judge a trial: what was fitted to no pool with its source.
+    groups = {frozenset(own): fit_within_sources(windows.without(own)) for own in fold_sources}
+    others = fit_within_sources(windows)
+    fitted = [
+        next((one for own, one in groups.items() if trial.source in own), others)
+        for trial in trials
+    ]
+    heard = {}
+    for name in dict.fromkeys(("clean", *settings.val_conditions)):
+        alone = score_trials(
+            lambda features: network(features[:, :frames]), trials, cache, name, corpus.noises
+        )
+        told = np.empty(len(trials))
+        for one in {id(one): one for one in fitted}.values():
+            mine = [index for index, its in enumerate(fitted) if its is one]
+            told[mine] = score_trials(
+                _teller(one, frames), [trials[i] for i in mine], cache, name, corpus.noises
+            )
+        heard[name] = _Heard(Scored(trials, alone), calibration.log_ratio(alone), told)
+    return heard
+
+
+def _teller(discriminant: Discriminant, frames: int) -> WindowScorer:
+    """What a discriminant says of features (windows, rows, bands)."""
+    return lambda features: discriminant.of(
+        features[:, frames:].reshape(len(features), -1)[:, :NUMBERS]
+    )
+
+
+def _figures(
+    judge: Path, heard: dict[str, _Heard], fusion: Fusion, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """A row for each condition, part and score, against generators unseen by the judge."""
+    from training.train import load_data_description
+
+    is_seen = of_generators(load_data_description(judge)["train_generators"])
+    mixed = mixed_sources(heard["clean"].alone.trials)
+    rows = []
+    for name, one in heard.items():
+        for title, scores in (
+            ("alone", one.log_odds),
+            ("with", fusion.of(one.log_odds, one.told)),
+        ):
+            part = unseen(Scored(one.alone.trials, scores), is_seen)
+            both = part.where(lambda trial: trial.source in mixed)
+            for what, chosen in (("unseen", part), ("unseen in mixed sources", both)):
+                if values := main_figures(chosen):
+                    rows.append({"condition": name, "part": what, "excitation": title, **values})
+                    say(
+                        f"{name:10} {what:24} {title:6} EER {values['eer']:.4f}  "
+                        f"AUC {values['auc']:.4f}  "
+                        f"TPR at 5 % FPR {values['tpr_at_5_fpr']:.4f}"
+                    )
+    return rows
+
+
+def _write_val(
+    out: Path,
+    settings: Any,
+    judge: Path,
+    heard: dict[str, _Heard],
+    fusion: Fusion,
+    carried: Calibration,
+) -> None:
+    """The calibration, and the judge's report on `val` in log-odds that it would give."""
+    from training.calibrate import choose_operating_point
+    from training.evaluate import report
+    from training.train import load_data_description, write_report_files
+
+    clean = heard["clean"]
+    # Logits of which the carried calibration makes what the fusion says.
+    log_odds = fusion.of(clean.log_odds, clean.told)
+    scored = Scored(clean.alone.trials, (log_odds - carried.offset) / carried.scale)
+    probabilities = carried.probability(scored.logits)
+    point = choose_operating_point(probabilities, scored.labels, settings.false_alert_rate)
+    write_json(out / "calibration.json", {**carried.to_dict(), "operating_point": point.to_dict()})
+    seen = of_generators(load_data_description(judge)["train_generators"])
+    made = report(scored, carried, point.threshold, seen)
+    write_report_files(out, "val", made, scored, carried)
+
+
+def measured(pools: Sequence[Path]) -> Windows:
+    """The windows of pools; what is measured is left beside them, as NNNNN.excitation.npy.
+
+    Raises:
+        TrainingError: a pool holds no audio, or its windows are too short.
+    """
+    missing = chunks_without(KIND, pools)
+    if missing:
+        samples = np.load(missing[0][0] / f"{missing[0][1]}.audio.npy", mmap_mode="r").shape[1]
+        refuse_short(samples / RATE_HZ, f"{missing[0][0]} holds windows")
+        # Not forked: Keras has threads by now.
+        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as workers:
+            done = workers.map(_measure_chunk, missing)
+            for _ in progress(done, len(missing), "excitation"):
+                pass
+    stems = [pool / stem for pool in pools for stem in chunk_stems(pool)]
+    return Windows(
+        np.concatenate([np.load(f"{stem}.{KIND}.npy") for stem in stems]),
+        np.concatenate([np.load(f"{stem}.targets.npy") for stem in stems]) > 0.5,
+        pool_sources(pools),
+    )
+
+
+def refuse_short(seconds: float, whose: str) -> None:
+    """Refuse windows that are too short for `excitation`.
+
+    Raises:
+        TrainingError: says whose they are.
+    """
+    least = LEAST_SAMPLES / RATE_HZ
+    if seconds < least:
+        raise TrainingError(f"{whose} of {seconds:g} s; excitation needs {least:.3f} s")
+
+
+def _measure_chunk(place: tuple[Path, str]) -> None:
+    from threadpoolctl import threadpool_limits
+
+    pool, stem = place
+    windows = np.load(pool / f"{stem}.audio.npy", mmap_mode="r")
+    with threadpool_limits(1):
+        numbers = [excitation(from_16_bits(window)) for window in windows]
+    write_array(pool / f"{stem}.{KIND}.npy", np.array(numbers).reshape(-1, NUMBERS))
