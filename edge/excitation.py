@@ -55,9 +55,12 @@ COMODULATIONS = sum(BANDS - apart for apart in NEIGHBOURS)
 NUMBERS = MODULATIONS + COMODULATIONS + 3 * REMAINDERS
 LEAST_SAMPLES = (STRETCH - 1) * ENVELOPE_HOP + ENVELOPE_FRAME
 
-# Modulations are in decibels. What has no unit is multiplied so that it is as large: numbers and
-# decibels share eight bits where a network is quantised.
+# Numbers and log-Mel share eight bits where a network is quantised, so all are made as large as its
+# decibels: modulations are decibels above a hundredth, and what has no unit is multiplied. Beyond
+# the limits there is only silence, or a click.
 UNITS = np.float32(20)
+MODULATION_FLOOR, MODULATION_UNIT = np.float32(1e-7), np.float32(1e-2)
+LIMITS = (-50, 70)
 TINY = np.float32(1e-9)
 
 
@@ -68,8 +71,9 @@ def excitation(samples: Float32) -> Float32:
         samples: float32, shape (n,), 16 kHz, at least `LEAST_SAMPLES`.
 
     Returns:
-        float32, shape (`NUMBERS`,): the power of five modulations of each band's log envelope, dB;
-        how alike fast envelopes of neighbouring bands are; what linear prediction leaves.
+        float32, shape (`NUMBERS`,), within `LIMITS`: the power of five modulations of each band's
+        log envelope, dB; how alike fast envelopes of neighbouring bands are; what linear prediction
+        leaves.
 
     Raises:
         ValueError: the samples are not one-dimensional float32, or too few.
@@ -127,7 +131,9 @@ class ExcitationStream:
             len(samples) // STEP,
             lambda first: _remainders(samples[first * STEP :]),
         )
-        return np.concatenate([self._stretches.mean(0), _of_the_loud(self._remainders)])
+        told = np.concatenate([self._stretches.mean(0), _of_the_loud(self._remainders)])
+        limited: Float32 = np.clip(told, *LIMITS)
+        return limited
 
 
 def _continued(kept: Float32, count: int, measure: Callable[[int], Float32]) -> Float32:
@@ -180,7 +186,7 @@ def modulations(parts: Float32) -> Float32:
         parts: real and imaginary, of the spectra of log envelopes, shape (stretches, BANDS, parts).
     """
     density = np.square(parts) @ _tables().modulations
-    decibels: Float32 = 10 * np.log10(density + TINY)
+    decibels: Float32 = 10 * np.log10((density + MODULATION_FLOOR) / MODULATION_UNIT)
     return decibels.reshape(len(parts), -1)
 
 
@@ -206,7 +212,7 @@ def _remainders(samples: Float32) -> Float32:
     frames = samples[: steps * STEP].reshape(steps, -1, PREDICTION_FRAME)
     offsets = np.einsum("sft->sf", frames) / np.float32(PREDICTION_FRAME)
     power = np.einsum("sft,sft->sf", frames, frames) / np.float32(PREDICTION_FRAME)
-    power -= np.square(offsets)
+    power = np.maximum(power - np.square(offsets), 0)  # rounding leaves a constant less than none
     louder = np.sort(np.argpartition(power, -LOUDER, axis=1)[:, -LOUDER:], axis=1)
     step = np.arange(steps)[:, None]
     chosen, powers = frames[step, louder], power[step, louder]
@@ -239,7 +245,7 @@ def remainder(frames: Float32) -> Float32:
             alike[:, PITCH_LAGS].max(axis=1),
             alike[:, 1],
             np.log(power).mean(axis=1) - np.log(power.mean(axis=1)),
-            np.log(level + np.float32(1e-3)),
+            np.log(level + np.float32(1e-3)) / 2,
         ],
         axis=1,
     )
