@@ -193,8 +193,8 @@ def hop_table(figures: Mapping[str, Any]) -> str:
     legend = (
         "*Hop*: all that the daemon's detector does for one second of audio: health, new log-Mel "
         "frames, speech gate, excitation, inference, decision. *librosa*: its log-Mel alone, of "
-        f"the same window (2048/512/40). On the machine where that takes {YARDSTICK_MS:g} ms, other "
-        f"detectors were measured per clip: {others}.\n\n"
+        f"the same window (2048/512/40). On the machine where that takes {YARDSTICK_MS:g} ms, "
+        f"other detectors were measured per clip: {others}.\n\n"
         "![Latency against size and error](performance/models.png)"
     )
     return table([head, *rows]) + "\n\n" + legend
