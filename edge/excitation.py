@@ -29,12 +29,14 @@ VERSION = 1
 RATE_HZ = 16000
 STEP = RATE_HZ // 2
 
-# Envelopes of 13 bands at 1 kHz. Below, a bin of the FFT is wider than a band, and holds hum.
+# Envelopes of ten bands at 1 kHz: those that a telephone lets through. Below, a bin of the FFT is
+# wider than a band, and holds hum.
 ENVELOPE_FRAME, ENVELOPE_HOP = 128, 16
-BAND_EDGES_HZ = np.geomspace(227, 7900, 14)
+BAND_EDGES_HZ = np.geomspace(227, 3455, 11)
+WHOLE_BAND_HZ = (227.0, 7900.0)
 BANDS = len(BAND_EDGES_HZ) - 1
 FRAMES_AT_ONCE = 512
-ENVELOPE_FLOOR = 1e-6  # of a stretch's mean power
+ENVELOPE_FLOOR = 1e-6  # of a stretch's mean power in the whole band
 
 # A stretch of envelopes begins at each step and is two steps long.
 ENVELOPES_PER_STEP = STEP // ENVELOPE_HOP
@@ -144,7 +146,7 @@ def _continued(kept: Float32, count: int, measure: Callable[[int], Float32]) -> 
 
 
 def band_envelopes(samples: Float32) -> Float32:
-    """Log power of each band in steps of a millisecond, and after them their mean power itself.
+    """Log power of each band in steps of a millisecond, and last the whole band's power itself.
 
     (n,) -> (frames, BANDS + 1)
     """
@@ -355,7 +357,7 @@ def _frames(samples: Float32, count: int, length: int, hop: int) -> Float32:
 @dataclass(frozen=True)
 class _Tables:
     window: Float32  # (ENVELOPE_FRAME,)
-    bands: Float32  # means of a band's bins, and of all of them: (bins, BANDS + 1)
+    bands: Float32  # means of each band's bins, and of the whole band's: (bins, BANDS + 1)
     stretch_window: Float32  # (STRETCH,)
     modulations: Float32  # mean power densities from squared parts: (parts, modulations)
     prediction_window: Float32  # (PREDICTION_FRAME,)
@@ -367,7 +369,7 @@ def _tables() -> _Tables:
     stretch_window = np.hanning(STRETCH)
     envelopes_hz = RATE_HZ / ENVELOPE_HOP
     density = 1 / (envelopes_hz * np.square(stretch_window).sum())
-    edges = [*zip(BAND_EDGES_HZ[:-1], BAND_EDGES_HZ[1:]), (BAND_EDGES_HZ[0], BAND_EDGES_HZ[-1])]
+    edges = [*zip(BAND_EDGES_HZ[:-1], BAND_EDGES_HZ[1:]), WHOLE_BAND_HZ]
     densities = _means_within(STRETCH, envelopes_hz, MODULATIONS_HZ) * np.float32(density)
     return _Tables(
         # Periodic, so that a microphone's offset stays below the lowest band.

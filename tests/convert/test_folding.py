@@ -24,8 +24,8 @@ def network(bands: int, kernel: int, stride: tuple[int, int], channels: int = 1)
     return keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)))
 
 
-@pytest.mark.parametrize("kernel", [5, 6, 7])
-@pytest.mark.parametrize("stride", [(1, 2), (4, 2), (2, 3)])
+@pytest.mark.parametrize("kernel", [2, 5, 6, 7])
+@pytest.mark.parametrize("stride", [(1, 2), (4, 2), (2, 3), (8, 1)])
 def test_the_numbers_stay_the_same(kernel: int, stride: Any) -> None:
     model = network(24, kernel, stride)
     twin = folded(model)
@@ -48,7 +48,7 @@ def test_a_network_inside_another_is_folded_too() -> None:
 
 @pytest.mark.parametrize(
     ("bands", "kernel", "stride", "channels"),
-    [(24, 5, (2, 1), 1), (25, 5, (2, 2), 1), (24, 5, (2, 2), 2), (24, 3, (1, 2), 1)],
+    [(24, 1, (2, 1), 1), (24, 5, (2, 2), 2)],
 )
 def test_what_cannot_be_folded_stays_as_it_is(
     bands: int, kernel: int, stride: Any, channels: int

@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.11.0
+MODEL_VERSION ?= 0.10.1
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 MORE_HUMAN := --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
   --audio $(MODEL_WORK)/more-human-300/audio
@@ -69,16 +69,8 @@ $(RUN) $(RUNS)/tdnn-fourth$(1) --config training/recipes/tdnn-fourth.yaml --resu
   --set corpora.0.to_train=$(call listed,$(2)) --set pool.folders=$(call pools,$(3))
 $(TRAIN) average $(RUNS)/tdnn-fourth$(1) $(RUNS)/tdnn-fourth$(1)/checkpoint/epoch-*.npz --running \
   --out $(RUNS)/tdnn$(1)
-$(call votes,$(RUNS)/tdnn$(1),$(4))
+$(TRAIN) refit $(RUNS)/tdnn$(1) $(MODEL_WORK)/pools/linear-manifest --out $(RUNS)/$(4)
 endef
-
-# The last layer anew, without the block that can best be spared.
-votes = $(TRAIN) refit $(1) $(MODEL_WORK)/pools/linear-manifest --without-dilation 2 --out $(RUNS)/$(2)
-
-# A network that hears excitation too, judged by one that was not trained on val: its run, its name.
-excite = $(TRAIN) excite $(RUNS)/$(1) $(MODEL_WORK)/pools/linear-manifest \
-  $(foreach fold,a b,--fold $(MODEL_WORK)/pools/linear-val-$(fold)) \
-  --judge $(RUNS)/votes-later --out $(RUNS)/$(2)
 
 # Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
 # make model TORCH=torch==2.13.0
@@ -121,7 +113,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --set augmentation.mix_style=0.5
 	$(RUN) $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
 	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn-later $(RUNS)/tdnn \
-	  $(RUNS)/tdnn-[ab] $(RUNS)/votes $(RUNS)/votes-* $(RUNS)/later $(RUNS)/default
+	  $(RUNS)/tdnn-[ab] $(RUNS)/votes-[ab] $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
 	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
@@ -149,14 +141,14 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn-later
 	$(call fourth_part,-a,$(FOLD_A),val-a,votes-a)
 	$(call fourth_part,-b,$(FOLD_B_KEPT),val-b val-kept,votes-b)
-	$(call fourth_part,,$(FOLD_AB),val-a val-b,votes)
-	$(TRAIN) crossfit $(RUNS)/votes --fold $(RUNS)/votes-a --fold $(RUNS)/votes-b
-	$(call votes,$(RUNS)/tdnn-later,votes-later)
-	$(call excite,votes,default)
-	$(call excite,votes-later,later)
-	$(BUNDLE) $(RUNS)/later --out $(MODEL_WORK)/draft-later --force --variants float16
+	$(call fourth_part,,$(FOLD_AB),val-a val-b,default)
+	$(TRAIN) crossfit $(RUNS)/default --fold $(RUNS)/votes-a --fold $(RUNS)/votes-b
+	for fold in a b; do \
+	  $(BUNDLE) $(RUNS)/votes-$$fold --out $(MODEL_WORK)/draft-$$fold --force \
+	    --variants float16 || exit 1; \
+	done
 	$(TRAIN) alert-rule $(RUNS)/default --condition clean --condition replay \
-	  --fold $(RUNS)/later $(MODEL_WORK)/draft-later
+	  --fold $(RUNS)/votes-a $(MODEL_WORK)/draft-a --fold $(RUNS)/votes-b $(MODEL_WORK)/draft-b
 	for condition in clean telephone codec replay; do \
 	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
