@@ -218,7 +218,7 @@ def open_scorer(bundle: ModelBundle, threads: int = 1) -> Scorer:
     if (scorer.frames, scorer.bands) != expected:
         raise BundleError(
             f"The bundle {bundle.path} disagrees with itself: its front end gives "
-            f"{expected[0]} rows of {expected[1]} bands, its network takes "
+            f"{expected[0]} frames of {expected[1]} bands, its network takes "
             f"{scorer.frames} of {scorer.bands}."
         )
     return scorer
