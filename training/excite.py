@@ -309,20 +309,14 @@ def _write_val(
     carried: Calibration,
 ) -> None:
     """The calibration, and the judge's report on `val` in log-odds that it would give."""
-    from training.calibrate import choose_operating_point
-    from training.evaluate import report
-    from training.train import load_data_description, write_report_files
+    from training.train import load_data_description, write_judged
 
     clean = heard["clean"]
     # Logits of which the carried calibration makes what the fusion says.
     log_odds = fusion.of(clean.log_odds, clean.told)
     scored = Scored(clean.alone.trials, (log_odds - carried.offset) / carried.scale)
-    probabilities = carried.probability(scored.logits)
-    point = choose_operating_point(probabilities, scored.labels, settings.false_alert_rate)
-    write_json(out / "calibration.json", {**carried.to_dict(), "operating_point": point.to_dict()})
     seen = of_generators(load_data_description(judge)["train_generators"])
-    made = report(scored, carried, point.threshold, seen)
-    write_report_files(out, "val", made, scored, carried)
+    write_judged(out, settings, carried, scored, seen)
 
 
 def measured(pools: Sequence[Path]) -> Windows:

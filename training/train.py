@@ -632,7 +632,28 @@ def write_calibrated(
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.labels for part in parts]),
     )
-    clean = heard["clean"]
+    return write_judged(folder, settings, calibration, heard["clean"], is_seen)
+
+
+def write_judged(
+    folder: Path,
+    settings: RunSettings,
+    calibration: Calibration,
+    clean: Scored,
+    is_seen: Callable[[Trial], bool],
+) -> dict[str, Any]:
+    """Write a calibration, the operating point that follows from it, and the report on `val`.
+
+    Args:
+        folder: of the run.
+        settings: the run's.
+        calibration: of its logits.
+        clean: scores of `val` as published.
+        is_seen: see `evaluate.report`.
+
+    Returns:
+        The report.
+    """
     probabilities = calibration.probability(clean.logits)
     point = choose_operating_point(probabilities, clean.labels, settings.false_alert_rate)
     write_json(
