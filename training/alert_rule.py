@@ -51,6 +51,21 @@ class Heard:
 
 
 @dataclass(frozen=True)
+class Listener:
+    """A bundle that hears human speech of `val`.
+
+    Attributes:
+        bundle: its folder.
+        trials: what it hears; spoofs are left out.
+        calibration: of its logits; None = that of the run whose operating point is chosen.
+    """
+
+    bundle: Path
+    trials: Sequence[Trial]
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
 class Limits:
     """What a threshold must keep to on human speech.
 
@@ -150,7 +165,7 @@ def lowest_threshold(
 
 def choose(
     run: Path,
-    listeners: Sequence[tuple[Path, Sequence[Trial]]],
+    listeners: Sequence[Listener],
     hours: float,
     limits: Limits,
     conditions: Sequence[str] = ("clean",),
@@ -160,10 +175,10 @@ def choose(
 
     Args:
         run: the run's folder, with its scores on `val`.
-        listeners: bundles, and the trials that each hears, spoofs left out: the run's network,
-            converted, and `val`; or those of its folds (see training.crossfit), each with what it
-            was not trained on. Each in the form that this machine is given; their own calibration
-            and operating point play no part.
+        listeners: the run's network, converted, and `val`; or those of its folds (see
+            training.crossfit), each with what it was not trained on; or a judge that was trained
+            otherwise, with its own calibration. Each in the form that this machine is given; the
+            calibration and operating point that their bundles hold play no part.
         hours: of speech at most, by all of them together.
         limits: see there.
         conditions: what the speech is heard through, each in turn (see `protocols.CONDITIONS`).
@@ -177,13 +192,20 @@ def choose(
         BundleError: a bundle cannot be used.
     """
     calibration, _ = load_calibration(run)
-    bundles = [(ModelBundle.load(folder), trials) for folder, trials in listeners]
+    bundles = [(ModelBundle.load(one.bundle), one) for one in listeners]
     spoken_hours, threshold = 0.0, 0.0
     for name in conditions:  # each by itself: a quiet one must not make up for a loud one
         heard = [
             one
-            for bundle, trials in bundles
-            for one in hear(bundle, calibration, trials, hours / len(bundles), name, noises)
+            for bundle, listener in bundles
+            for one in hear(
+                bundle,
+                listener.calibration or calibration,
+                listener.trials,
+                hours / len(bundles),
+                name,
+                noises,
+            )
         ]
         spoken_hours = sum(one.seconds for one in heard) / 3600
         threshold = max(threshold, lowest_threshold(heard, DecisionSettings(), limits))

@@ -166,6 +166,11 @@ def _parser() -> argparse.ArgumentParser:
         help="in place of both: a fold of the run (see crossfit) and its network, converted; "
         "hears the val of that fold's own data",
     )
+    rule.add_argument(
+        "--judge", type=Path, nargs=2, metavar=("RUN", "BUNDLE"),
+        help="in place of all that: a run that was trained otherwise, and not on val, and its "
+        "network, converted; judges by its own calibration",
+    )
     rule.add_argument("--hours", type=float, default=6.0, help="of speech, at most")
     rule.add_argument("--per-hour", type=float, default=0.5, help="false alerts, at most")
     rule.add_argument(
@@ -462,24 +467,33 @@ def _false_alerts(arguments: argparse.Namespace) -> int:
 
 
 def _alert_rule(arguments: argparse.Namespace) -> int:
-    from training.alert_rule import Limits, choose
+    from training.alert_rule import Limits, Listener, choose
     from training.errors import TrainingError
-    from training.train import load_corpora, load_settings
+    from training.train import load_calibration, load_corpora, load_settings
 
-    if bool(arguments.fold) == bool(arguments.bundle):
-        raise TrainingError("alert-rule needs a bundle, or --fold RUN BUNDLE for each fold")
-    if arguments.fold:
-        folds = [(bundle, load_settings(run)) for run, bundle in arguments.fold]
-        corpora = [(bundle, load_corpora(fold.corpora, fold.seed)) for bundle, fold in folds]
+    if sum(map(bool, (arguments.bundle, arguments.fold, arguments.judge))) != 1:
+        raise TrainingError(
+            "alert-rule needs a bundle, or --fold RUN BUNDLE for each fold, or --judge RUN BUNDLE"
+        )
+    if arguments.bundle:
+        corpora = [load_corpora(_named_corpora(arguments), 1)]
+        listeners = [Listener(arguments.bundle, corpora[0].side("val"))]
     else:
-        corpora = [(arguments.bundle, load_corpora(_named_corpora(arguments), 1))]
+        others = arguments.fold or [arguments.judge]
+        settings = [load_settings(run) for run, _ in others]
+        corpora = [load_corpora(one.corpora, one.seed) for one in settings]
+        calibration = load_calibration(arguments.judge[0])[0] if arguments.judge else None
+        listeners = [
+            Listener(bundle, corpus.side("val"), calibration)
+            for (_, bundle), corpus in zip(others, corpora, strict=True)
+        ]
     point = choose(
         arguments.run,
-        [(bundle, corpus.side("val")) for bundle, corpus in corpora],
+        listeners,
         arguments.hours,
         Limits(arguments.per_hour, arguments.source_share),
         arguments.condition or ["clean"],
-        corpora[0][1].noises,
+        corpora[0].noises,
     )
     print(
         f"threshold {point['threshold']:.4f}: {point['chosen_for']}; of the recordings of val "

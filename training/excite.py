@@ -1,8 +1,10 @@
 """Let a finished network hear how a voice was excited (see edge/excitation.py).
 
 A discriminant (Fisher, "The use of multiple measurements in taxonomic problems", 1936) is fitted to
-those numbers within sources: what tells a source, and not the class, tells it nothing. How much it
-counts beside the network's logit is fitted on `val` by logistic regression (Bruemmer et al.,
+those numbers within sources, and how sources differ counts against them as how windows of a source
+do (McLaren and van Leeuwen, "Source-normalised-and-weighted LDA for robust speaker recognition
+using i-vectors", ICASSP 2011): what tells a source, and not the class, tells it nothing. How much
+it counts beside the network's logit is fitted on `val` by logistic regression (Bruemmer et al.,
 "Fusion of heterogeneous speaker recognition systems", IEEE TASLP 2007), with a network as judge
 that has not been trained on `val`, and discriminants that have not either.
 """
@@ -56,6 +58,10 @@ LIMIT = 2.0
 LEAST_WINDOWS = 5
 # More windows than these give a source no more weight.
 MOST_PAIRS, MOST_WINDOWS = 100, 200
+# Spread of sources' means beside the spread within sources, both of unit trace.
+BETWEEN_SOURCES = 1.0
+# As in the evaluations of speaker recognition by NIST.
+SPOOF_PRIOR = 0.01
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,29 @@ def fit_within_sources(windows: Windows) -> Discriminant:
         for side in (human, synthetic):
             moved = side - side.mean(0)
             spread += min(len(side), MOST_WINDOWS) / len(side) * moved.T @ moved
+    spread = _of_unit_trace(spread) + BETWEEN_SOURCES * _of_unit_trace(_between(sides))
     spread *= size / np.trace(spread)
     weights = np.linalg.solve((1 - SHRINKAGE) * spread + SHRINKAGE * np.eye(size), apart)
     return Discriminant(scale, weights / (standard @ weights).std())
+
+
+def _between(sides: Sequence[Sequence[Float64]]) -> Float64:
+    """How the means of sources lie around those of their class, shape (numbers, numbers).
+
+    Args:
+        sides: of each source its human and its synthetic windows, (windows, numbers) each.
+    """
+    scatter: Float64 = np.zeros((sides[0][0].shape[1],) * 2)
+    for of_class in zip(*sides, strict=True):
+        means = np.array([side.mean(0) for side in of_class if len(side) >= LEAST_WINDOWS])
+        means -= means.mean(0)
+        scatter += means.T @ means
+    return scatter
+
+
+def _of_unit_trace(scatter: Float64) -> Float64:
+    trace = np.trace(scatter)
+    return scatter / trace if trace > 0 else scatter  # a single source has nothing beside it
 
 
 def _standard(numbers: Float32, scale: Scale) -> Float64:
@@ -140,19 +166,35 @@ def _standard(numbers: Float32, scale: Scale) -> Float64:
 
 
 def fit_fusion(log_odds: Float64, told: Float64, labels: NDArray[Any]) -> Fusion:
-    """Logistic regression of two variables, classes weighted alike.
+    """Logistic regression of two variables.
+
+    What the discriminant counts beside the network is fitted as if one recording in a hundred
+    (`SPOOF_PRIOR`) were a spoof: a device alerts where human speech hardly ever is, and a weight
+    fitted to both classes alike is too large there. What comes of the sum has equal priors.
 
     Args:
         log_odds: calibrated, of recordings by the network alone, shape (recordings,).
         told: by the discriminant, shape (recordings,).
         labels: 1 = spoof.
     """
+    spoof = np.asarray(labels) > 0.5
+    (alone, share), _ = _logistic_regression([log_odds, told], spoof, SPOOF_PRIOR)
+    summed = log_odds + share / alone * told
+    (scale,), offset = _logistic_regression([summed], spoof, 0.5)
+    return Fusion(scale, scale * share / alone, offset)
+
+
+def _logistic_regression(
+    variables: Sequence[Float64], spoof: Bools, prior: float
+) -> tuple[list[float], float]:
+    """Weights of variables, and an offset, as if so many recordings were spoofs."""
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=1e3, class_weight="balanced", max_iter=1000)
-    fitted.fit(np.stack([log_odds, told], axis=1), np.asarray(labels) > 0.5)
-    (alone, share), (offset,) = fitted.coef_[0], fitted.intercept_
-    return Fusion(float(alone), float(share), float(offset))
+    frequency = spoof.mean()
+    weights = {True: prior / frequency, False: (1 - prior) / (1 - frequency)}
+    fitted = LogisticRegression(C=1e3, class_weight=weights, max_iter=1000)
+    fitted.fit(np.stack(variables, axis=1), spoof)
+    return [float(one) for one in fitted.coef_[0]], float(fitted.intercept_[0])
 
 
 def excite_run(

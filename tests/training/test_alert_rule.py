@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from math import log
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.bundle import DEFAULT_BUNDLE, ModelBundle
-from edge.decision import DecisionRule, DecisionSettings, sigmoid
+from edge.decision import Calibration, DecisionRule, DecisionSettings, sigmoid
 from training.alert_rule import (
     Heard,
     Limits,
+    Listener,
     alerts_in,
     choose,
     hear,
@@ -102,9 +104,10 @@ def test_several_networks_share_the_speech_that_the_threshold_is_chosen_on(tmp_p
     demo = DEFAULT_BUNDLE.parents[1] / "demo"
     run = finished_run(tmp_path)
 
-    def threshold(*names: str) -> float:
+    def threshold(*names: str, calibration: Calibration | None = None) -> float:
         listeners = [
-            (DEFAULT_BUNDLE, [Trial(name, demo / f"{name}.flac", source=name)]) for name in names
+            Listener(DEFAULT_BUNDLE, [Trial(name, demo / f"{name}.flac", source=name)], calibration)
+            for name in names
         ]
         return choose(run, listeners, 1.0, Limits(source_share=0.9))["threshold"]
 
@@ -113,10 +116,15 @@ def test_several_networks_share_the_speech_that_the_threshold_is_chosen_on(tmp_p
     assert threshold("human", "synthetic") == mistaken
     stored = json.loads((run / "calibration.json").read_text())
     assert stored["operating_point"]["threshold"] == mistaken and stored["scale"] == 1.0
+    # A judge has a calibration of its own, and leaves the run's as it is.
+    judged = threshold("human", calibration=Calibration(1.0, -1.0))
+    assert log(judged / (1 - judged)) == pytest.approx(log(calm / (1 - calm)) - 1)
+    assert json.loads((run / "calibration.json").read_text())["offset"] == 0.0
 
 
 def test_it_is_said_whose_speech_is_to_be_heard(tmp_path, capsys):
     run = str(finished_run(tmp_path))
     assert main(["alert-rule", run]) != 0
     assert main(["alert-rule", run, "bundle", "--fold", "run", "bundle"]) != 0
-    assert capsys.readouterr().err.count("needs a bundle, or --fold RUN BUNDLE for each fold") == 2
+    assert main(["alert-rule", run, "--judge", "a", "b", "--fold", "a", "b"]) != 0
+    assert capsys.readouterr().err.count("needs a bundle, or --fold RUN BUNDLE for each fold,") == 3

@@ -26,12 +26,12 @@ POOL = PoolSettings(windows=256, window_s=1.2, keep_audio=True)
 
 
 def windows(rng: np.random.Generator) -> Windows:
-    """The first number tells the class within sources, the second the source, the third nothing."""
+    """The first number tells the class, the second a source, the third nothing."""
     spoof = np.tile([False, True, True, True], 1000)
     sources = np.repeat(["mixed", "other", "human", "synthetic"], 1000)
     spoof[2000:3000], spoof[3000:] = False, True
     numbers = rng.normal(0, 1, (4000, 3))
-    numbers[:, 0] += 2 * spoof * (np.arange(4000) < 2000)
+    numbers[:, 0] += 2 * spoof
     numbers[:, 1] += 6 * (sources == "synthetic")
     return Windows(numbers.astype(np.float32), spoof, sources)
 
@@ -41,6 +41,17 @@ def test_what_tells_a_source_tells_nothing(rng: np.random.Generator) -> None:
     found = fit_within_sources(made)
     assert found.weights[0] > 5 * np.abs(found.weights[1:]).max()
     assert found.of(made.numbers).std() == pytest.approx(1)
+
+
+def test_what_differs_between_sources_counts_less(rng: np.random.Generator) -> None:
+    spoof, sources = (
+        np.tile([False, True], 2000),
+        np.repeat([f"source {i}" for i in range(20)], 200),
+    )
+    numbers = rng.normal(0, 1, (4000, 2)) + spoof[:, None]
+    numbers[:, 1] += np.repeat(rng.normal(0, 1, 20), 200)
+    found = fit_within_sources(Windows(numbers.astype(np.float32), spoof, sources))
+    assert found.weights[0] > 1.5 * found.weights[1] > 0
 
 
 def test_a_source_can_be_left_out(rng: np.random.Generator) -> None:
@@ -64,6 +75,26 @@ def test_a_fusion_weighs_what_knows_more(rng: np.random.Generator) -> None:
     assert fused.of(np.array([1.0]), np.array([2.0])) == pytest.approx(
         fused.alone + 2 * fused.told + fused.offset
     )
+
+
+def test_log_odds_that_are_right_stay_as_they_are(rng: np.random.Generator) -> None:
+    labels = np.repeat([0.0, 1.0], 20000)
+    log_odds = 4 * (labels - 0.5) + rng.normal(0, 2, 40000)
+    fused = fit_fusion(log_odds, rng.normal(0, 1, 40000), labels)
+    assert fused.alone == pytest.approx(1, abs=0.05)
+    assert fused.told == pytest.approx(0, abs=0.05)
+    assert fused.offset == pytest.approx(0, abs=0.1)
+
+
+def test_what_now_and_then_mistakes_a_person_counts_less(rng: np.random.Generator) -> None:
+    labels = np.repeat([0.0, 1.0], 20000)
+    log_odds, told = 2 * (labels - 0.5) + rng.normal(0, 1, (2, 40000))
+    even = fit_fusion(log_odds, told, labels)
+    told[:400] += 4
+    fused = fit_fusion(log_odds, told, labels)
+    assert even.told == pytest.approx(even.alone, rel=0.1)
+    # For equal priors it would be .71 of the other: two of a hundred are few.
+    assert fused.told < 0.6 * fused.alone
 
 
 def test_the_fusion_is_what_the_regression_says() -> None:

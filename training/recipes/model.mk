@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.10.1
+MODEL_VERSION ?= 0.11.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 MORE_HUMAN := --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
   --audio $(MODEL_WORK)/more-human-300/audio
@@ -63,13 +63,22 @@ $(POOL) $(MODEL_WORK)/pools/linear-val-$(1) --config training/recipes/pool-linea
   --set pool.seed=$(3) --set sampling.favoured_share=$(4)
 endef
 
+# A run that hears excitation, too: what it comes of, its name. How much that counts is fitted with a
+# judge that has heard nothing of val.
+define excited
+$(TRAIN) excite $(RUNS)/$(1) $(MODEL_WORK)/pools/linear-manifest \
+  $(foreach fold,a b kept,--fold $(MODEL_WORK)/pools/linear-val-$(fold)) --judge $(RUNS)/judge \
+  --out $(RUNS)/$(2)
+endef
+
 # The fourth part: name of the run, what of val it trains on, pools of that, name of what comes of it.
 define fourth_part
 $(RUN) $(RUNS)/tdnn-fourth$(1) --config training/recipes/tdnn-fourth.yaml --resume \
   --set corpora.0.to_train=$(call listed,$(2)) --set pool.folders=$(call pools,$(3))
 $(TRAIN) average $(RUNS)/tdnn-fourth$(1) $(RUNS)/tdnn-fourth$(1)/checkpoint/epoch-*.npz --running \
   --out $(RUNS)/tdnn$(1)
-$(TRAIN) refit $(RUNS)/tdnn$(1) $(MODEL_WORK)/pools/linear-manifest --out $(RUNS)/$(4)
+$(TRAIN) refit $(RUNS)/tdnn$(1) $(MODEL_WORK)/pools/linear-manifest --without-dilation 2 \
+  --out $(RUNS)/$(4)
 endef
 
 # Without CUDA it comes from its own index only; name a version that is at hand, if there is one:
@@ -113,7 +122,8 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --set augmentation.mix_style=0.5
 	$(RUN) $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
 	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn-later $(RUNS)/tdnn \
-	  $(RUNS)/tdnn-[ab] $(RUNS)/votes-[ab] $(RUNS)/default
+	  $(RUNS)/tdnn-[ab] $(RUNS)/votes-[ab] $(RUNS)/votes $(RUNS)/tdnn-judge $(RUNS)/judge \
+	  $(RUNS)/judge-excited $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
 	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
@@ -141,14 +151,14 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  $(RUNS)/tdnn-third-[ab]/checkpoint/epoch-*.npz --running --out $(RUNS)/tdnn-later
 	$(call fourth_part,-a,$(FOLD_A),val-a,votes-a)
 	$(call fourth_part,-b,$(FOLD_B_KEPT),val-b val-kept,votes-b)
-	$(call fourth_part,,$(FOLD_AB),val-a val-b,default)
-	$(TRAIN) crossfit $(RUNS)/default --fold $(RUNS)/votes-a --fold $(RUNS)/votes-b
-	for fold in a b; do \
-	  $(BUNDLE) $(RUNS)/votes-$$fold --out $(MODEL_WORK)/draft-$$fold --force \
-	    --variants float16 || exit 1; \
-	done
+	$(call fourth_part,,$(FOLD_AB),val-a val-b,votes)
+	$(call fourth_part,-judge,,,judge)
+	$(TRAIN) crossfit $(RUNS)/votes --fold $(RUNS)/votes-a --fold $(RUNS)/votes-b
+	$(call excited,votes,default)
+	$(call excited,judge,judge-excited)
+	$(BUNDLE) $(RUNS)/judge-excited --out $(MODEL_WORK)/draft --force --variants float16
 	$(TRAIN) alert-rule $(RUNS)/default --condition clean --condition replay \
-	  --fold $(RUNS)/votes-a $(MODEL_WORK)/draft-a --fold $(RUNS)/votes-b $(MODEL_WORK)/draft-b
+	  --judge $(RUNS)/judge-excited $(MODEL_WORK)/draft
 	for condition in clean telephone codec replay; do \
 	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
@@ -157,5 +167,6 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --out $(RUNS)/default/audit.md
 	$(BUNDLE) $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
-	  --representative 1200 --on arm32=dynamic --on aarch64=int8 --on x86_64=int8
-	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --out $(MODEL_WORK)/false-alerts.md
+	  --representative 600 --on arm32=dynamic --on aarch64=int8 --on x86_64=int8
+	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --hours 6 \
+	  --out $(MODEL_WORK)/false-alerts.md
