@@ -291,16 +291,16 @@ def finish(decibels: Float32, front_end: FrontEnd) -> Float32:
     Returns:
         float32, same shape.
     """
+    made: Float32 = decibels.copy()
     if front_end.top_db is not None:
-        decibels = np.maximum(decibels, decibels.max() - np.float32(front_end.top_db))
+        np.maximum(made, made.max() - np.float32(front_end.top_db), out=made)
     if front_end.normalisation == "band-mean":
-        centred: Float32 = decibels - decibels.mean(axis=0, dtype=np.float32)
-        return centred
+        made -= made.mean(axis=0, dtype=np.float32)
     if front_end.normalisation in ("mean", "mean-variance"):
-        decibels = decibels - decibels.mean(dtype=np.float32)
+        made -= made.mean(dtype=np.float32)
     if front_end.normalisation == "mean-variance":
-        decibels /= np.maximum(decibels.std(dtype=np.float32), np.float32(MEAN_VARIANCE_FLOOR_DB))
-    return decibels
+        made /= np.maximum(made.std(dtype=np.float32), np.float32(MEAN_VARIANCE_FLOOR_DB))
+    return made
 
 
 def log_mel_db(samples: Float32, front_end: FrontEnd) -> Float32:
@@ -358,9 +358,10 @@ def with_excitation(features: Float32, numbers: Float32) -> Float32:
     (frames, bands) and (numbers,) -> (rows, bands)
     """
     frames, bands = features.shape
-    made = np.zeros((frames - (-len(numbers) // bands), bands), np.float32)
+    made = np.empty((frames - (-len(numbers) // bands), bands), np.float32)
     made[:frames] = features
-    made[frames:].reshape(-1)[: len(numbers)] = numbers
+    rest = made[frames:].reshape(-1)
+    rest[: len(numbers)], rest[len(numbers) :] = numbers, 0
     return made
 
 

@@ -227,6 +227,7 @@ def excite_run(
             `out` holds a run already.
     """
     # Here, so that the processes that only measure do without Keras.
+    from training.models import mac_count, parameter_count
     from training.models.excited import excited
     from training.train import load_calibration, load_data_description, load_model, load_settings
 
@@ -253,7 +254,8 @@ def excite_run(
     model.save(out / "model.keras")
     new = replace(settings, front_end=replace(settings.front_end, excitation=True))
     write_json(out / "config.json", new.to_dict())
-    write_json(out / "data.json", load_data_description(run))
+    cost = {"parameters": parameter_count(model), "multiply_accumulates": mac_count(model)}
+    write_json(out / "data.json", {**load_data_description(run), **cost})
     carried = Calibration(
         fusion.alone * calibration.scale, fusion.alone * calibration.offset + fusion.offset
     )

@@ -20,7 +20,14 @@ from training.evaluate import write_json
 from training.excite import LIMIT, Fusion, Windows, fit_fusion, fit_within_sources
 from training.models.excited import excited, without_excitation
 from training.pool import PoolSettings
-from training.train import load_calibration, load_model, load_model_at, load_settings, train
+from training.train import (
+    load_calibration,
+    load_data_description,
+    load_model,
+    load_model_at,
+    load_settings,
+    train,
+)
 
 POOL = PoolSettings(windows=256, window_s=1.2, keep_audio=True)
 
@@ -176,6 +183,9 @@ def test_the_new_run_scores_with_excitation_and_says_what_it_adds(
     expected = load_model_at(run, 60).predict(np.ones((1, 60, 24, 1)), verbose=0)
     got = load_model_at(out, 60).predict(np.ones((1, 60, 24, 1)), verbose=0)
     np.testing.assert_allclose(got, expected, atol=1e-5)
+    # What it costs is its own: a weight for each place of the rows.
+    cost, old_cost = (load_data_description(one)["multiply_accumulates"] for one in (out, run))
+    assert cost == old_cost + rows * front_end.n_bands
     before, _ = load_calibration(run)
     after, point = load_calibration(out)
     fusion = Fusion(**told["judge_fusion"])

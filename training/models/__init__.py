@@ -115,7 +115,10 @@ def parameter_count(model: Any) -> int:
 
 def mac_count(model: Any) -> int:
     """Multiply-accumulates per window of all convolutions and dense layers; the rest is noise."""
-    return sum(_layer_macs(layer) for layer in model.layers)
+    return sum(
+        mac_count(layer) if hasattr(layer, "layers") else _layer_macs(layer)
+        for layer in model.layers
+    )
 
 
 def _layer_macs(layer: Any) -> int:
