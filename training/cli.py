@@ -469,7 +469,7 @@ def _false_alerts(arguments: argparse.Namespace) -> int:
 def _alert_rule(arguments: argparse.Namespace) -> int:
     from training.alert_rule import Limits, Listener, choose
     from training.errors import TrainingError
-    from training.train import load_calibration, load_corpora, load_settings
+    from training.train import load_corpora, load_judge, load_settings
 
     if sum(map(bool, (arguments.bundle, arguments.fold, arguments.judge))) != 1:
         raise TrainingError(
@@ -479,10 +479,13 @@ def _alert_rule(arguments: argparse.Namespace) -> int:
         corpora = [load_corpora(_named_corpora(arguments), 1)]
         listeners = [Listener(arguments.bundle, corpora[0].side("val"))]
     else:
-        others = arguments.fold or [arguments.judge]
-        settings = [load_settings(run) for run, _ in others]
-        corpora = [load_corpora(one.corpora, one.seed) for one in settings]
-        calibration = load_calibration(arguments.judge[0])[0] if arguments.judge else None
+        # A fold's network gives logits like the run's; a judge's are its own.
+        calibration = None
+        others = [(load_settings(run), bundle) for run, bundle in arguments.fold]
+        if arguments.judge:
+            settings, calibration = load_judge(arguments.judge[0])
+            others = [(settings, arguments.judge[1])]
+        corpora = [load_corpora(one.corpora, one.seed) for one, _ in others]
         listeners = [
             Listener(bundle, corpus.side("val"), calibration)
             for (_, bundle), corpus in zip(others, corpora, strict=True)

@@ -176,9 +176,17 @@ def fit_fusion(log_odds: Float64, told: Float64, labels: NDArray[Any]) -> Fusion
         log_odds: calibrated, of recordings by the network alone, shape (recordings,).
         told: by the discriminant, shape (recordings,).
         labels: 1 = spoof.
+
+    Raises:
+        TrainingError: the network alone tells nothing.
     """
     spoof = np.asarray(labels) > 0.5
     (alone, share), _ = _logistic_regression([log_odds, told], spoof, SPOOF_PRIOR)
+    if alone <= 0:
+        raise TrainingError(
+            "the judge's network tells spoofs of val no better than chance, so there is nothing "
+            "to add excitation to; train it longer, or name another with --judge"
+        )
     summed = log_odds + share / alone * told
     (scale,), offset = _logistic_regression([summed], spoof, 0.5)
     return Fusion(scale, scale * share / alone, offset)
@@ -276,12 +284,9 @@ class _Heard:
 
 def _judged(judge: Path, windows: Windows, fold_sources: Sequence[set[str]]) -> dict[str, _Heard]:
     """Of each condition of validation and as published."""
-    from training.train import load_calibration, load_corpora, load_model, load_settings
+    from training.train import load_corpora, load_judge, load_model
 
-    settings = load_settings(judge)
-    if any(corpus.to_train for corpus in settings.corpora):
-        raise TrainingError(f"{judge} was trained on sources of val; a judge must not be")
-    calibration, _ = load_calibration(judge)
+    settings, calibration = load_judge(judge)
     corpus = load_corpora(settings.corpora, settings.seed)
     trials = corpus.side("val", reported_only=True)
     front_end = replace(settings.front_end, excitation=True)

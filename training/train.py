@@ -732,6 +732,18 @@ def load_settings(folder: Path) -> RunSettings:
     return settings_from(_read_json(path), str(path))
 
 
+def load_judge(folder: Path) -> tuple[RunSettings, Calibration]:
+    """Settings and calibration of a run that judges what another makes of `val`.
+
+    Raises:
+        TrainingError: the folder is no calibrated run, or the run was trained on sources of `val`.
+    """
+    settings = load_settings(folder)
+    if any(corpus.to_train for corpus in settings.corpora):
+        raise TrainingError(f"{folder} was trained on sources of val; a judge must not be")
+    return settings, load_calibration(folder)[0]
+
+
 def load_calibration(folder: Path) -> tuple[Calibration, dict[str, Any]]:
     """Calibration and operating point of a run.
 

@@ -104,6 +104,12 @@ def test_what_now_and_then_mistakes_a_person_counts_less(rng: np.random.Generato
     assert fused.told < 0.6 * fused.alone
 
 
+def test_a_judge_that_tells_nothing_is_refused(rng: np.random.Generator) -> None:
+    labels = np.repeat([0.0, 1.0], 100)
+    with pytest.raises(TrainingError, match="no better than chance"):
+        fit_fusion(-labels, rng.normal(0, 1, 200), labels)
+
+
 def test_the_fusion_is_what_the_regression_says() -> None:
     assert Fusion(2.0, 3.0, -1.0).of(np.array([1.0]), np.array([1.0])).tolist() == [4.0]
 
@@ -218,7 +224,8 @@ def test_a_judge_that_was_trained_on_val_is_refused(
     corpora = (replace(settings.corpora[0], to_train=("some/source",)),)
     write_json(judge / "config.json", replace(settings, corpora=corpora).to_dict())
     assert excite("--judge", str(judge)) == 1
-    assert f"{judge} was trained on sources of val" in capsys.readouterr().err
+    assert main(["alert-rule", str(run), "--judge", str(judge), "bundle"]) == 1
+    assert capsys.readouterr().err.count(f"{judge} was trained on sources of val") == 2
 
 
 def test_a_network_is_not_trained_with_excitation(brief: RunSettings, tmp_path: Path) -> None:
