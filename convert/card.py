@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ FIGURES = (
     ("cllr", "Cllr", "{:.3f}"),
 )
 LICENCES_SHOWN = 12
+BREAKDOWNS = (("family", "generator family"), ("language", "language"), ("source", "source"))
 
 
 def model_card(
@@ -25,6 +26,7 @@ def model_card(
     parity: str,
     notes: Sequence[str] = (),
     audit: str = "",
+    reports: Iterable[Mapping[str, Any]] = (),
 ) -> str:
     """CARD.md: what the model is for, how good it is where, what it is made of, how to make it.
 
@@ -34,11 +36,15 @@ def model_card(
         parity: the table of `parity_table`.
         notes: further sentences, such as what is new in this version.
         audit: the table of `earwitness-train audit`, if it was made.
+        reports: of `earwitness-train evaluate`; those on test are told by family, language and
+            source.
     """
+    groups = _groups([report for report in reports if report.get("split") == "test"])
     parts = [
         f"# {description.name} {description.version}",
         "\n\n".join([_purpose(description), *notes]),
         "## How good it is\n\n" + _results(description.metrics.get("conditions", {})),
+        *(["## On what it errs\n\n" + groups] if groups else []),
         "## How it decides\n\n" + _decision(description),
         "## Forms\n\n" + _forms(description, variants),
         "## Conversion\n\n" + parity.strip(),
@@ -50,6 +56,10 @@ def model_card(
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
+
+GROUPS = """\
+Of test, in each condition: the EER of a group's recordings against all of the other class, and how
+many of them are called spoof at the operating point. Few recordings say little."""
 
 SHORTCUTS = """\
 How often a classifier is right that is given only duration, silence at the edges, bandwidth, level
@@ -115,6 +125,31 @@ def _row(condition: str, part: str, values: Mapping[str, Any]) -> str:
         cells.append(cell)
     kind = part.replace("_generators", "").replace("_", " ")
     return f"| {condition} | {kind} | {values.get('trials', '')} | {' | '.join(cells)} |"
+
+
+def _groups(reports: Sequence[Mapping[str, Any]]) -> str:
+    """A table for each of `BREAKDOWNS`, a column for each report; "" where there is none."""
+    return "\n\n".join(
+        [GROUPS, *(_group_table(reports, *names) for names in BREAKDOWNS)] if reports else []
+    )
+
+
+def _group_table(reports: Sequence[Mapping[str, Any]], attribute: str, title: str) -> str:
+    cells: dict[tuple[str, str, int], dict[str, str]] = {}
+    for report in reports:
+        for row in report.get(f"by_{attribute}", ()):
+            error = "-" if row["eer"] is None else f"{row['eer']:.1%}"
+            group = (row[attribute], row["label"], row["trials"])
+            cells.setdefault(group, {})[report["condition"]] = f"{error}, {row['called_spoof']:.0%}"
+    conditions = [report["condition"] for report in reports]
+    lines = [
+        f"| {title} | class | recordings | {' | '.join(conditions)} |",
+        f"|---|---|---:|{'---:|' * len(conditions)}",
+    ]
+    for (value, label, trials), found in cells.items():
+        told = " | ".join(found.get(condition, "") for condition in conditions)
+        lines.append(f"| {value} | {label} | {trials} | {told} |")
+    return "\n".join(lines)
 
 
 def _decision(description: Description) -> str:

@@ -117,7 +117,9 @@ def convert_run(
         for variant in request.variants
     }
     description = describe(request, run, corpus, results, scorers, differences, now())
-    card = model_card(description, variants, parity, request.notes, run.audit)
+    card = model_card(
+        description, variants, parity, request.notes, run.audit, run.reports.values()
+    )
     return write_bundle(request.target, description, variants, card, request.replace_existing)
 
 

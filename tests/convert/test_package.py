@@ -179,10 +179,35 @@ def test_the_card_says_what_the_bundle_is_and_where_it_fails():
         assert words in card
 
 
+def test_the_card_tells_groups_of_test_apart():
+    def report(split: str, condition: str, eer: float | None) -> dict[str, object]:
+        row = {"label": "spoof", "trials": 12, "eer": eer, "called_spoof": 0.25}
+        return {
+            "split": split,
+            "condition": condition,
+            "by_family": [{"family": "vocoder", **row}],
+            "by_language": [{"language": "ja", **row}],
+            "by_source": [{"source": "some/where", **row, "label": "bonafide"}],
+        }
+
+    reports = [
+        report("test", "clean", 0.125), report("val", "clean", 0.5), report("test", "codec", None)
+    ]
+    card = model_card(DESCRIPTION, {"float32": variant()}, "", reports=reports)
+    for words in (
+        "| generator family | class | recordings | clean | codec |",
+        "| vocoder | spoof | 12 | 12.5%, 25% | -, 25% |",
+        "| ja | spoof | 12 | 12.5%, 25% |",
+        "| some/where | bonafide | 12 | 12.5%, 25% |",
+    ):
+        assert words in card
+    assert "50.0%" not in card
+
+
 def test_a_run_without_results_is_said_to_have_none():
     card = model_card(DESCRIPTION, {"float32": variant()}, "")
     assert "No results were recorded with the run." in card
-    assert "## Shortcuts" not in card
+    assert "## Shortcuts" not in card and "## On what it errs" not in card
 
 
 def test_the_audit_of_a_run_is_in_its_card():
