@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.excitation import LEAST_SAMPLES, NUMBERS, RATE_HZ, excitation
+from edge.excitation import LEAST_SAMPLES, NUMBERS, RATE_HZ, VERSION, excitation
 from training.cache import FeatureCache, progress
 from training.calibrate import Calibration
 from training.errors import TrainingError
@@ -50,7 +50,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Names = NDArray[np.str_]
-KIND = "excitation"
+KIND = f"excitation-{VERSION}"  # what an older version measured is measured anew
 SHRINKAGE = 0.05
 # A deviation or two says all that a number has to say; farther out are clicks and silence.
 LIMIT = 2.0
@@ -369,7 +369,7 @@ def _write_val(
 
 
 def measured(pools: Sequence[Path]) -> Windows:
-    """The windows of pools; what is measured is left beside them, as NNNNN.excitation.npy.
+    """The windows of pools; what is measured is left beside them, as NNNNN.KIND.npy.
 
     Raises:
         TrainingError: a pool holds no audio, or its windows are too short.

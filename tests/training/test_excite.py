@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from edge.excitation import NUMBERS, RATE_HZ
+from edge.excitation import NUMBERS, RATE_HZ, VERSION
 from edge.features import window_features
 from training.cli import main
 from training.config import RunSettings
@@ -172,7 +172,7 @@ def test_the_new_run_scores_with_excitation_and_says_what_it_adds(
 ) -> None:
     assert excite() == 0
     assert "EER" in capsys.readouterr().out
-    numbers = [np.load(path) for path in sorted(pool.glob("*.excitation.npy"))]
+    numbers = [np.load(path) for path in sorted(pool.glob(f"*.excitation-{VERSION}.npy"))]
     assert sum(map(len, numbers)) == 256 and numbers[0].shape[1] == NUMBERS
     out = tmp_path / "out"
     told = json.loads((out / "excitation.json").read_text())
