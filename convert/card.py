@@ -17,7 +17,7 @@ FIGURES = (
     ("cllr", "Cllr", "{:.3f}"),
 )
 LICENCES_SHOWN = 12
-BREAKDOWNS = (("family", "generator family"), ("language", "language"), ("source", "source"))
+GROUPED_BY = (("family", "generator family"), ("language", "language"), ("source", "source"))
 
 
 def model_card(
@@ -44,7 +44,7 @@ def model_card(
         f"# {description.name} {description.version}",
         "\n\n".join([_purpose(description), *notes]),
         "## How good it is\n\n" + _results(description.metrics.get("conditions", {})),
-        *(["## On what it errs\n\n" + groups] if groups else []),
+        *(["## On what it errs\n\n" + GROUPS + "\n\n" + groups] if groups else []),
         "## How it decides\n\n" + _decision(description),
         "## Forms\n\n" + _forms(description, variants),
         "## Conversion\n\n" + parity.strip(),
@@ -128,28 +128,26 @@ def _row(condition: str, part: str, values: Mapping[str, Any]) -> str:
 
 
 def _groups(reports: Sequence[Mapping[str, Any]]) -> str:
-    """A table for each of `BREAKDOWNS`, a column for each report; "" where there is none."""
-    return "\n\n".join(
-        [GROUPS, *(_group_table(reports, *names) for names in BREAKDOWNS)] if reports else []
-    )
+    """A table for each of `GROUPED_BY`, with a column for each report's condition."""
+    from training.evaluate import table_markdown
+
+    tables = [table_markdown(_group_rows(reports, *names)) for names in GROUPED_BY]
+    return "\n".join(table for table in tables if table)
 
 
-def _group_table(reports: Sequence[Mapping[str, Any]], attribute: str, title: str) -> str:
-    cells: dict[tuple[str, str, int], dict[str, str]] = {}
+def _group_rows(
+    reports: Sequence[Mapping[str, Any]], attribute: str, title: str
+) -> list[dict[str, Any]]:
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for report in reports:
-        for row in report.get(f"by_{attribute}", ()):
-            error = "-" if row["eer"] is None else f"{row['eer']:.1%}"
-            group = (row[attribute], row["label"], row["trials"])
-            cells.setdefault(group, {})[report["condition"]] = f"{error}, {row['called_spoof']:.0%}"
-    conditions = [report["condition"] for report in reports]
-    lines = [
-        f"| {title} | class | recordings | {' | '.join(conditions)} |",
-        f"|---|---|---:|{'---:|' * len(conditions)}",
-    ]
-    for (value, label, trials), found in cells.items():
-        told = " | ".join(found.get(condition, "") for condition in conditions)
-        lines.append(f"| {value} | {label} | {trials} | {told} |")
-    return "\n".join(lines)
+        for found in report.get(f"by_{attribute}", ()):
+            name, label = found[attribute], found["label"]
+            row = {title: name, "class": label, "recordings": found["trials"]}
+            row |= {one["condition"]: "" for one in reports}
+            error = "-" if found["eer"] is None else f"{found['eer']:.1%}"
+            told = f"{error}, {found['called_spoof']:.0%}"
+            rows.setdefault((name, label), row)[report["condition"]] = told
+    return list(rows.values())
 
 
 def _decision(description: Description) -> str:
