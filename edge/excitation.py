@@ -185,7 +185,7 @@ def _stretches(envelopes: Float32) -> Float32:
         stretch = envelopes[start : start + STRETCH]
         floor = np.log(np.float32(ENVELOPE_FLOOR) * stretch[:, BANDS].mean() + TINY * TINY)
         np.maximum(stretch[:, :BANDS].T, floor, out=one)
-    moved -= np.einsum("sbt->sb", moved)[..., None] / np.float32(STRETCH)
+    moved -= _mean(moved)[..., None]
     moved *= _tables().stretch_window
     # Real and imaginary parts as numbers side by side.
     parts = rfft(moved.reshape(-1, STRETCH)).view(np.float32).reshape(count, BANDS, -1)
@@ -223,7 +223,7 @@ def _remainders(samples: Float32) -> Float32:
     """
     steps = len(samples) // STEP
     frames = samples[: steps * STEP].reshape(steps, -1, PREDICTION_FRAME)
-    offsets = np.einsum("sft->sf", frames) / np.float32(PREDICTION_FRAME)
+    offsets = _mean(frames)
     power = np.einsum("sft,sft->sf", frames, frames) / np.float32(PREDICTION_FRAME)
     power = np.maximum(power - np.square(offsets), 0)  # rounding leaves a constant less than none
     louder = np.sort(np.argpartition(power, -LOUDER, axis=1)[:, -LOUDER:], axis=1)
@@ -264,9 +264,9 @@ def remainder(frames: Float32) -> Float32:
     )
 
 
-def _mean(frames: Float32) -> Float32:
-    """Over time of (frames, time): shape (frames,). A third of what `mean` takes for a few."""
-    mean: Float32 = np.einsum("ft->f", frames) / np.float32(frames.shape[1])
+def _mean(signals: Float32) -> Float32:
+    """Over time, the last axis. A third of what `mean` takes for a few."""
+    mean: Float32 = np.einsum("...t->...", signals) / np.float32(signals.shape[-1])
     return mean
 
 

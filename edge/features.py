@@ -291,9 +291,8 @@ def finish(decibels: Float32, front_end: FrontEnd) -> Float32:
     Returns:
         float32, same shape.
     """
-    made: Float32 = decibels.copy()
-    if front_end.top_db is not None:
-        np.maximum(made, made.max() - np.float32(front_end.top_db), out=made)
+    floor = -np.inf if front_end.top_db is None else decibels.max() - np.float32(front_end.top_db)
+    made: Float32 = np.maximum(decibels, np.float32(floor))
     if front_end.normalisation == "band-mean":
         made -= made.mean(axis=0, dtype=np.float32)
     if front_end.normalisation in ("mean", "mean-variance"):
