@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from edge.cues import CUES
 from edge.decision import Calibration, OperatingPoint
 from edge.errors import BundleError
-from edge.excitation import LEAST_SAMPLES
 from edge.features import FrontEnd
 from edge.windows import PADDINGS
 
@@ -159,6 +159,8 @@ class Manifest:
         for name, kind in _PLAIN_FIELDS.items():
             _typed(getattr(self, name), kind, name)
         _typed(self.front_end.center, bool, "front_end.center")
+        for cue in CUES:
+            _typed(getattr(self.front_end, cue.name), bool, f"front_end.{cue.name}")
         if not _VERSION.fullmatch(self.version):
             raise ValueError(f"version {self.version!r} is not of the form 1.2.3")
         if self.padding not in PADDINGS:
@@ -167,11 +169,12 @@ class Manifest:
             raise ValueError(f"hop_s {self.hop_s} must be above 0 and at most one window")
         if self.front_end.frame_count(self.window_samples) < 1:
             raise ValueError(f"window_samples {self.window_samples} is shorter than one frame")
-        if self.front_end.excitation and self.window_samples < LEAST_SAMPLES:
-            raise ValueError(
-                f"window_samples {self.window_samples} is too short for excitation, which needs "
-                f"{LEAST_SAMPLES}"
-            )
+        for cue in self.front_end.cues:
+            if self.window_samples < cue.least_samples:
+                raise ValueError(
+                    f"window_samples {self.window_samples} is too short for {cue.name}, which "
+                    f"needs {cue.least_samples}"
+                )
         odd = sorted(set(self.variants) - set(VARIANTS))
         if odd or not self.variants:
             raise ValueError(f"variants {odd} are not among {', '.join(VARIANTS)}")

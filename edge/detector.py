@@ -15,6 +15,7 @@ import numpy as np
 from edge.audio.block import AudioBlock
 from edge.audio.health import HealthSettings, health_of
 from edge.bundle import Manifest
+from edge.cues import CueStream
 from edge.decision import (
     Calibration,
     DecisionRule,
@@ -23,14 +24,13 @@ from edge.decision import (
     decide,
     sigmoid,
 )
-from edge.excitation import ExcitationStream, excitation
 from edge.features import (
     Float32,
     FrontEnd,
     LogMelStream,
     finish,
     log_mel_db,
-    with_excitation,
+    with_cues,
 )
 from edge.speech import SpeechSettings, peak_level_dbfs, speech_activity
 from edge.windows import fit_window
@@ -169,8 +169,8 @@ class Detector:
         self._score = score
         self._on_stage = on_stage
         self._stream = LogMelStream(settings.front_end)
-        self._excitation = ExcitationStream()
-        self._slid = 0  # samples since the window whose excitation was measured last
+        self._cues = CueStream(settings.front_end.cues)
+        self._slid = 0  # samples since the window whose cues were measured last
         self._audio = np.zeros(settings.window_samples + settings.hop_samples, np.float32)
         self._held = 0  # samples in `_audio`, the newest last
         self._end = 0  # timeline position after the newest sample
@@ -249,7 +249,7 @@ class Detector:
         self._wanted = self.settings.window_samples
         self._end = position
         self._stream.reset()
-        self._excitation.reset()
+        self._cues.reset()
 
     def _judge(self, samples: Float32) -> WindowResult:
         """One window through every stage, and then room for the next hop."""
@@ -283,12 +283,13 @@ class Detector:
     def _features(self, samples: Float32, decibels: Float32) -> Float32:
         """What the network hears of a window that is worth it."""
         features = finish(decibels, self.settings.front_end)
-        if not self.settings.front_end.excitation:
+        if not self.settings.front_end.cues:
             return features
         if len(samples) < self.settings.model_samples:
-            return with_excitation(features, excitation(self._fitted(samples)))
+            alone = CueStream(self.settings.front_end.cues)
+            return with_cues(features, alone.numbers(self._fitted(samples), 0))
         slid, self._slid = self._slid, 0
-        return with_excitation(features, self._excitation.numbers(samples, slid))
+        return with_cues(features, self._cues.numbers(samples, slid))
 
     def _gate(self, samples: Float32, decibels: Float32 | None) -> tuple[float, bool]:
         """Level of the window, dBFS, and whether it holds speech."""

@@ -11,7 +11,7 @@ All of it lies on a grid of half seconds, so that a window which slides by them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import rfft
+from edge.windows import continued, overlapping
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -124,18 +125,18 @@ class ExcitationStream:
         frames = (len(samples) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1
         kept = self._stretches[steps:]
         first = len(kept) * ENVELOPES_PER_STEP
-        envelopes = _continued(
+        envelopes = continued(
             self._begun,
             frames - first,
             lambda begun: band_envelopes(samples[(first + begun) * ENVELOPE_HOP :]),
         )
-        self._stretches = _continued(
+        self._stretches = continued(
             kept,
             (frames - STRETCH) // ENVELOPES_PER_STEP + 1,
             lambda _: _stretches(envelopes),
         )
         self._begun = envelopes[len(self._stretches) * ENVELOPES_PER_STEP - first :]
-        self._remainders = _continued(
+        self._remainders = continued(
             self._remainders[steps:],
             len(samples) // STEP,
             lambda first: _remainders(samples[first * STEP :]),
@@ -145,13 +146,6 @@ class ExcitationStream:
         return limited
 
 
-def _continued(kept: Float32, count: int, measure: Callable[[int], Float32]) -> Float32:
-    """So many rows, those that are not kept measured from the first of them on."""
-    if not len(kept):
-        return measure(0)
-    return np.concatenate([kept, measure(len(kept))]) if len(kept) < count else kept
-
-
 def band_envelopes(samples: Float32) -> Float32:
     """Log power of each band in steps of a millisecond, and last the whole band's power itself.
 
@@ -159,7 +153,7 @@ def band_envelopes(samples: Float32) -> Float32:
     """
     tables = _tables()
     count = (len(samples) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1
-    frames = _frames(samples, count, ENVELOPE_FRAME, ENVELOPE_HOP)
+    frames = overlapping(samples, count, ENVELOPE_FRAME, ENVELOPE_HOP)
     windowed = np.empty((min(FRAMES_AT_ONCE, count), ENVELOPE_FRAME), np.float32)
     envelopes = np.empty((count, BANDS + 1), np.float32)
     for start in range(0, count, FRAMES_AT_ONCE):
@@ -167,7 +161,9 @@ def band_envelopes(samples: Float32) -> Float32:
         np.multiply(some, tables.window, out=windowed[: len(some)])
         parts = rfft(windowed[: len(some)]).view(np.float32)
         np.square(parts, out=parts)
-        np.matmul(parts, tables.bands, out=envelopes[start : start + FRAMES_AT_ONCE])
+        made = envelopes[start : start + FRAMES_AT_ONCE]
+        np.matmul(parts[:, : len(tables.bands)], tables.bands, out=made[:, :BANDS])
+        np.matmul(parts, tables.whole_band, out=made[:, BANDS])
     bands = envelopes[:, :BANDS]
     np.log(bands + TINY * TINY, out=bands)
     return envelopes
@@ -361,19 +357,11 @@ def _rms(frames: Float32) -> Float32:
     return rms
 
 
-def _frames(samples: Float32, count: int, length: int, hop: int) -> Float32:
-    """Overlapping frames as a view, shape (count, length); cheaper than `sliding_window_view`."""
-    strides = (hop * samples.itemsize, samples.itemsize)
-    frames: Float32 = np.ndarray(
-        (count, length), np.float32, np.ascontiguousarray(samples), 0, strides
-    )
-    return frames
-
-
 @dataclass(frozen=True)
 class _Tables:
     window: Float32  # (ENVELOPE_FRAME,)
-    bands: Float32  # mean power of each band, and the whole, from squared parts: (parts, BANDS + 1)
+    bands: Float32  # mean power of each from squared parts, as far as they reach: (parts, BANDS)
+    whole_band: Float32  # likewise: (parts,)
     stretch_window: Float32  # (STRETCH,)
     modulations: Float32  # mean power densities from squared parts: (parts, modulations)
     prediction_window: Float32  # (PREDICTION_FRAME,)
@@ -387,7 +375,8 @@ def _tables() -> _Tables:
     stretch_window = np.hanning(STRETCH)
     envelopes_hz = RATE_HZ / ENVELOPE_HOP
     density = 1 / (envelopes_hz * np.square(stretch_window).sum())
-    edges = [*zip(BAND_EDGES_HZ[:-1], BAND_EDGES_HZ[1:]), WHOLE_BAND_HZ]
+    edges = list(zip(BAND_EDGES_HZ[:-1], BAND_EDGES_HZ[1:]))
+    bands = np.repeat(_means_within(ENVELOPE_FRAME, RATE_HZ, edges), 2, axis=0)
     delays = np.fft.rfft(np.eye(PREDICTION_ORDER + 1, PREDICTION_FFT))
     both_sides = np.full((PREDICTION_FFT // 2 + 1, 1), 2)
     both_sides[[0, -1]] = 1
@@ -395,7 +384,8 @@ def _tables() -> _Tables:
     return _Tables(
         # Periodic, so that a microphone's offset stays below the lowest band.
         window=np.hanning(ENVELOPE_FRAME + 1)[:-1].astype(np.float32),
-        bands=np.repeat(_means_within(ENVELOPE_FRAME, RATE_HZ, edges), 2, axis=0),
+        bands=bands[: np.flatnonzero(bands.any(axis=1))[-1] + 1],
+        whole_band=np.repeat(_means_within(ENVELOPE_FRAME, RATE_HZ, [WHOLE_BAND_HZ])[:, 0], 2),
         stretch_window=stretch_window.astype(np.float32),
         modulations=np.repeat(densities, 2, axis=0),
         prediction_window=np.hamming(PREDICTION_FRAME).astype(np.float32),

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.excitation import NUMBERS, excitation
-from edge.excitation import RATE_HZ as EXCITATION_RATE_HZ
-from edge.excitation import VERSION as EXCITATION_VERSION
+from edge.cues import CUES, Cue, CueStream
 from edge.fft import rfft
 
 Float32 = NDArray[np.float32]
@@ -57,8 +55,9 @@ class FrontEnd:
         top_db: values this far below the window's maximum are raised to that level; None = never.
         normalisation: "none"; "mean" (subtract the window's mean); "mean-variance" (then divide by
             its standard deviation); "band-mean" (subtract each band's own mean over the window).
-        excitation: after the frames come rows that tell how the voice was excited (see
+        excitation: after the frames come rows of cues, among them how the voice was excited (see
             `edge.excitation`); `sample_rate_hz` must be 16000.
+        tones: among these cues are tones that a synthesiser leaves (see `edge.tones`); likewise.
     """
 
     sample_rate_hz: int = 16000
@@ -74,6 +73,7 @@ class FrontEnd:
     top_db: float | None = 80.0
     normalisation: str = "none"
     excitation: bool = False
+    tones: bool = False
 
     def __post_init__(self) -> None:
         if self.filterbank not in FILTERBANKS:
@@ -100,11 +100,12 @@ class FrontEnd:
             raise ValueError(f"power_floor is {self.power_floor!r}; it must be above 0")
         if self.top_db is not None and not self.top_db > 0:
             raise ValueError(f"top_db is {self.top_db!r}; it must be above 0, or null")
-        if self.excitation and self.sample_rate_hz != EXCITATION_RATE_HZ:
-            raise ValueError(
-                f"sample_rate_hz is {self.sample_rate_hz}; excitation is measured at "
-                f"{EXCITATION_RATE_HZ}"
-            )
+        for cue in self.cues:
+            if self.sample_rate_hz != cue.rate_hz:
+                raise ValueError(
+                    f"sample_rate_hz is {self.sample_rate_hz}; {cue.name} is measured at "
+                    f"{cue.rate_hz}"
+                )
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> FrontEnd:
@@ -114,25 +115,25 @@ class FrontEnd:
             ValueError: a setting is unknown, missing or out of range.
         """
         known = {field.name for field in fields(cls)}
-        if odd := sorted((set(settings) ^ known) - ({"excitation"} - set(settings))):
+        if odd := sorted((set(settings) ^ known) - ({cue.name for cue in CUES} - set(settings))):
             raise ValueError(f"front-end settings unknown or missing: {', '.join(odd)}")
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:
         """Settings as JSON can hold them.
 
-        Those of a front end without excitation are as they were before there was any.
+        Those of a front end without a cue are as they were before there was any.
         """
         settings = asdict(self)
-        if not self.excitation:
-            del settings["excitation"]
+        for cue in CUES:
+            if not settings[cue.name]:
+                del settings[cue.name]
         return settings
 
     def fingerprint(self) -> str:
         """SHA-256 over the settings and the version of this code: features agree iff it does."""
         versions = {"version": FEATURES_VERSION}
-        if self.excitation:
-            versions["excitation_version"] = EXCITATION_VERSION
+        versions |= {f"{cue.name}_version": cue.version for cue in self.cues}
         text = json.dumps({**versions, **self.to_dict()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -143,12 +144,17 @@ class FrontEnd:
 
     def row_count(self, window_samples: int) -> int:
         """Number of rows in such a window's features: its frames, and what comes after them."""
-        return self.frame_count(window_samples) + self.excitation_rows
+        return self.frame_count(window_samples) + self.cue_rows
 
     @property
-    def excitation_rows(self) -> int:
-        """How many rows excitation takes."""
-        return -(-NUMBERS // self.n_bands) if self.excitation else 0
+    def cues(self) -> tuple[Cue, ...]:
+        """What is heard beside the spectrum."""
+        return tuple(cue for cue in CUES if getattr(self, cue.name))
+
+    @property
+    def cue_rows(self) -> int:
+        """How many rows the cues take."""
+        return -(-sum(cue.count for cue in self.cues) // self.n_bands)
 
 
 def hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -342,17 +348,19 @@ def window_features(samples: Float32, front_end: FrontEnd) -> Float32:
         front_end: settings.
 
     Returns:
-        float32, shape (rows, bands): `log_mel`, and after it the excitation if there is any.
+        float32, shape (rows, bands): `log_mel`, and after it the cues if there are any.
 
     Raises:
-        ValueError: as `log_mel` and `excitation`.
+        ValueError: as `log_mel` and `CueStream.numbers`.
     """
     features = log_mel(samples, front_end)
-    return with_excitation(features, excitation(samples)) if front_end.excitation else features
+    if not front_end.cues:
+        return features
+    return with_cues(features, CueStream(front_end.cues).numbers(samples, 0))
 
 
-def with_excitation(features: Float32, numbers: Float32) -> Float32:
-    """Features with the numbers of excitation in rows after the frames, filled up with zeros.
+def with_cues(features: Float32, numbers: Float32) -> Float32:
+    """Features with the numbers of cues in rows after the frames, filled up with zeros.
 
     (frames, bands) and (numbers,) -> (rows, bands)
     """

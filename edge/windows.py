@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,3 +53,23 @@ def window_starts(total_samples: int, window_samples: int, hop_samples: int) -> 
     if starts[-1] != last:
         starts.append(last)
     return starts
+
+
+def overlapping(
+    samples: NDArray[np.float32], count: int, length: int, hop: int
+) -> NDArray[np.float32]:
+    """Frames as a view, shape (count, length); cheaper than `sliding_window_view`."""
+    strides = (hop * samples.itemsize, samples.itemsize)
+    frames: NDArray[np.float32] = np.ndarray(
+        (count, length), np.float32, np.ascontiguousarray(samples), 0, strides
+    )
+    return frames
+
+
+def continued(
+    kept: NDArray[Any], count: int, measure: Callable[[int], NDArray[Any]]
+) -> NDArray[Any]:
+    """So many rows, those that are not kept measured from the first of them on."""
+    if not len(kept):
+        return measure(0)
+    return np.concatenate([kept, measure(len(kept))]) if len(kept) < count else kept

@@ -218,19 +218,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     refit.set_defaults(command=_refit)
 
-    excite = commands.add_parser(
-        "excite", help="a run's network that hears how a voice was excited, too"
+    cues = commands.add_parser(
+        "add-cues", help="a run's network that hears cues beside the spectrum, too"
     )
-    excite.add_argument("run", type=Path, help="run that is finished and calibrated")
-    excite.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
-    excite.add_argument(
+    cues.add_argument("run", type=Path, help="run that is finished and calibrated")
+    cues.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
+    cues.add_argument(
         "--fold", type=Path, action="append", default=[], help="such a pool of sources of val"
     )
-    excite.add_argument(
+    cues.add_argument(
         "--judge", type=Path, help="run that has not trained on val; without it the run itself"
     )
-    excite.add_argument("--out", type=Path, required=True, help="folder of the new run")
-    excite.set_defaults(command=_excite)
+    cues.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    cues.set_defaults(command=_add_cues)
 
     experiments = commands.add_parser("experiments", help="a table of run folders, best first")
     experiments.add_argument("runs", type=Path, help="folder of run folders")
@@ -536,11 +536,11 @@ def _refit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _excite(arguments: argparse.Namespace) -> int:
-    from training.excite import excite_run
+def _add_cues(arguments: argparse.Namespace) -> int:
+    from training.cues import add_cues
 
     judge = arguments.judge or arguments.run
-    excite_run(arguments.run, arguments.pools, arguments.fold, judge, arguments.out)
+    add_cues(arguments.run, arguments.pools, arguments.fold, judge, arguments.out)
     return 0
 
 

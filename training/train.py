@@ -234,10 +234,10 @@ class Run:
     def __init__(self, folder: Path, settings: RunSettings, say: Say = print) -> None:
         import keras
 
-        if settings.front_end.excitation:
+        if settings.front_end.cues:
             raise TrainingError(
-                "networks are trained without front_end.excitation; it is added to a finished "
-                "one by `earwitness-train excite`"
+                "networks are trained without cues (front_end.excitation, front_end.tones); "
+                "add them to a finished one with `earwitness-train add-cues`"
             )
         keras.utils.set_random_seed(settings.seed)
         self.folder = folder
@@ -709,16 +709,16 @@ def load_model(folder: Path) -> Any:
 def load_model_at(folder: Path, frames: int) -> Any:
     """The best model of a run for windows of so many frames: the weights are the same for all.
 
-    What `excite` added to it is left away.
+    What `add-cues` added to it is left away.
 
     Raises:
         TrainingError: there is none.
     """
-    from training.models.excited import without_excitation
+    from training.models.cued import without_cues
 
     settings = load_settings(folder)
     model = build_model(settings.model, frames, settings.front_end.n_bands)
-    model.set_weights(without_excitation(load_model(folder)).get_weights())
+    model.set_weights(without_cues(load_model(folder)).get_weights())
     return model
 
 

@@ -20,7 +20,7 @@ pytest.importorskip("tensorflow")
 
 from convert.quantise import convert_model
 from training.models import ModelSettings, build_model
-from training.models.excited import excited
+from training.models.cued import cued
 
 FRAMES, BANDS = 61, 40
 RNG = np.random.default_rng(5)
@@ -80,12 +80,12 @@ def test_xnnpack_takes_every_operation_in_one_partition(variant):
 
 
 @pytest.mark.parametrize("variant", ["float16", "int8"])
-def test_what_excitation_adds_is_delegated_too_and_survives_eight_bits(variant):
+def test_what_cues_add_is_delegated_too_and_survives_eight_bits(variant):
     if load_runtime().name != "ai-edge-litert":
         pytest.skip("tflite-runtime delegates no int8 operation")
     numbers = 50
     mean, weights = RNG.normal(0, 10, numbers), RNG.normal(0, 0.1, numbers)
-    model = excited(network("mean-std"), mean, np.full(numbers, 4.0), weights, 2.0)
+    model = cued(network("mean-std"), mean, np.full(numbers, 4.0), weights, 2.0)
     rows = np.zeros((len(WINDOWS), 2, BANDS), np.float32)
     told = mean + RNG.normal(0, 6, (len(WINDOWS), numbers))
     rows.reshape(len(WINDOWS), -1)[:, :numbers] = told

@@ -72,11 +72,11 @@ def test_windows_cover_a_recording_with_the_last_flush_with_its_end(length):
     assert result.windows[-1].end == length
 
 
-HEARD = dataclasses.replace(FRONT_END, excitation=True)
+HEARD = dataclasses.replace(FRONT_END, excitation=True, tones=True)
 
 
 def told_in_rows(features: np.ndarray) -> float:
-    return float(features[-HEARD.excitation_rows :].sum())
+    return float(features[-HEARD.cue_rows :].sum())
 
 
 @settings(max_examples=15, deadline=None)
@@ -85,7 +85,7 @@ def told_in_rows(features: np.ndarray) -> float:
     st.integers(1_000, 200_000),
     st.sampled_from([RATE, RATE // 2, 5000]),
 )
-def test_excitation_is_that_of_each_window_whatever_came_before(sizes, length, hop):
+def test_cues_are_those_of_each_window_whatever_came_before(sizes, length, hop):
     samples = np.resize(speechlike(9.3), length)
     samples[length // 3 : length // 2] = 0  # windows that are not scored lie between
     detector = make_detector(told_in_rows, front_end=HEARD, hop_samples=hop)

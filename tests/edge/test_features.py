@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.benchmark.measure import RECORDINGS
+from edge.cues import CUES
 from edge.excitation import NUMBERS, excitation
 from edge.features import (
     FrontEnd,
@@ -27,6 +28,7 @@ from edge.features import (
     mel_to_hz,
     window_features,
 )
+from edge.tones import TONES, tones
 
 RATE_HZ = 16000
 BASELINE = FrontEnd()
@@ -328,6 +330,7 @@ def test_unknown_and_missing_settings_are_refused(change):
 
 
 HEARD = dataclasses.replace(SHIPPED, excitation=True)
+BOTH = dataclasses.replace(HEARD, tones=True)
 
 
 def test_excitation_comes_in_rows_after_the_frames():
@@ -344,25 +347,33 @@ def test_excitation_comes_in_rows_after_the_frames():
 
 def test_rows_hold_all_numbers_however_few_the_bands_are():
     front_end = dataclasses.replace(HEARD, n_bands=40)
-    assert front_end.excitation_rows == 3
+    assert front_end.cue_rows == 3
     features = window_features(noise(5 * RATE_HZ), front_end)
     np.testing.assert_array_equal(
         features[-3:].reshape(-1)[:NUMBERS], excitation(noise(5 * RATE_HZ))
     )
 
 
-def test_without_excitation_the_features_are_log_mel_alone():
+def test_cues_follow_each_other():
+    samples = noise(5 * RATE_HZ)
+    rest = window_features(samples, BOTH)[BOTH.frame_count(len(samples)) :].reshape(-1)
+    np.testing.assert_array_equal(rest[:NUMBERS], excitation(samples))
+    np.testing.assert_array_equal(rest[NUMBERS : NUMBERS + TONES], tones(samples))
+    assert not rest[NUMBERS + TONES :].any()
+
+
+def test_without_cues_the_features_are_log_mel_alone():
     samples = noise(5 * RATE_HZ)
     np.testing.assert_array_equal(window_features(samples, SHIPPED), log_mel(samples, SHIPPED))
     assert SHIPPED.row_count(len(samples)) == SHIPPED.frame_count(len(samples))
 
 
-def test_a_front_end_from_before_there_was_excitation_is_the_same_as_then():
+def test_a_front_end_from_before_there_was_a_cue_is_the_same_as_then():
     settings = SHIPPED.to_dict()
-    assert "excitation" not in settings
+    assert "excitation" not in settings and "tones" not in settings
     assert FrontEnd.from_dict(settings) == SHIPPED
-    assert FrontEnd.from_dict({**settings, "excitation": False}) == SHIPPED
-    # That of the bundle 0.10.0, which devices hold.
+    assert FrontEnd.from_dict({**settings, "excitation": False, "tones": False}) == SHIPPED
+    # That of the bundles 0.10.0 and 0.11.0, which devices hold.
     held = FrontEnd(
         n_fft=512,
         win_length=400,
@@ -374,13 +385,17 @@ def test_a_front_end_from_before_there_was_excitation_is_the_same_as_then():
     )
     known = "4b2157ea0a11e208db62e50f02ead6a55111e5c139ed48f833eea60407bd36e0"
     assert held.fingerprint() == known
+    known = "0ac85914008bfcabe56f73895b439549952a165a60aa9d65ca7d7cac19672943"
+    assert dataclasses.replace(held, excitation=True).fingerprint() == known
 
 
-def test_excitation_has_a_fingerprint_of_its_own_and_its_own_rate():
-    assert HEARD.fingerprint() != SHIPPED.fingerprint()
-    assert FrontEnd.from_dict(HEARD.to_dict()) == HEARD
-    with pytest.raises(ValueError, match="excitation is measured at 16000"):
-        dataclasses.replace(HEARD, sample_rate_hz=8000, fmax_hz=4000.0)
+@pytest.mark.parametrize("cue", CUES)
+def test_a_cue_has_a_fingerprint_of_its_own_and_its_own_rate(cue):
+    heard = dataclasses.replace(SHIPPED, **{cue.name: True})
+    assert len({one.fingerprint() for one in (heard, SHIPPED, BOTH)}) == 3
+    assert FrontEnd.from_dict(heard.to_dict()) == heard
+    with pytest.raises(ValueError, match=f"{cue.name} is measured at 16000"):
+        dataclasses.replace(heard, sample_rate_hz=8000, fmax_hz=4000.0)
 
 
 def test_fingerprints_differ_exactly_when_settings_do():

@@ -1,4 +1,4 @@
-"""A finished network that hears, beside the spectrum, how a voice was excited."""
+"""A finished network that hears cues beside the spectrum."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from keras import layers
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
-STANDARD, LOGIT = "excitation_standard", "excitation_logit"
+STANDARD, LOGIT = "cues_standard", "cues_logit"
 
 
-def excited(
+def cued(
     network: Any, mean: Float32, deviation: Float32, weights: NDArray[Any], limit: float
 ) -> Any:
-    """A network whose logit has another one added, a weighted sum of the excitation's numbers.
+    """A network whose logit has another one added, a weighted sum of the cues' numbers.
 
     Args:
         network: of input (frames, bands, 1) and one logit.
@@ -35,7 +35,7 @@ def excited(
     standard = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name=STANDARD)
     told = layers.Dense(1, use_bias=False, name=LOGIT)
     added = told(layers.Activation("hard_tanh")(standard(numbers)))
-    made = keras.Model(inputs, layers.Add()([logit, added]), name="excited")
+    made = keras.Model(inputs, layers.Add()([logit, added]), name="cued")
     # What fills up the rows is nought, and has no weight.
     places = np.arange(rows * bands) < len(mean)
     means, variances = np.zeros(len(places)), np.ones(len(places))
@@ -47,7 +47,7 @@ def excited(
     return made
 
 
-def without_excitation(model: Any) -> Any:
-    """The network inside one that `excited` made; any other as it is."""
+def without_cues(model: Any) -> Any:
+    """The network inside one that `cued` made; any other as it is."""
     inside = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return inside[0] if model.name == "excited" else model
+    return inside[0] if model.name == "cued" else model

@@ -1,4 +1,4 @@
-"""A finished network that hears excitation too."""
+"""A finished network that hears cues too."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import keras
 import numpy as np
 import pytest
 
-from edge.excitation import NUMBERS, RATE_HZ, VERSION
+from edge.cues import CUES
 from edge.features import window_features
 from training.cli import main
 from training.config import RunSettings
+from training.cues import LIMIT, RATE_HZ, Fusion, Windows, fit_fusion, fit_within_sources
 from training.errors import TrainingError
 from training.evaluate import write_json
-from training.excite import LIMIT, Fusion, Windows, fit_fusion, fit_within_sources
-from training.models.excited import excited, without_excitation
+from training.models.cued import cued, without_cues
 from training.pool import PoolSettings
 from training.train import (
     load_calibration,
@@ -59,6 +59,16 @@ def test_what_differs_between_sources_counts_less(rng: np.random.Generator) -> N
     numbers[:, 1] += np.repeat(rng.normal(0, 1, 20), 200)
     found = fit_within_sources(Windows(numbers.astype(np.float32), spoof, sources))
     assert found.weights[0] > 1.5 * found.weights[1] > 0
+
+
+def test_what_only_spoofs_have_never_speaks_for_a_person(rng: np.random.Generator) -> None:
+    made = windows(rng)
+    made = Windows(made.numbers * np.float32([1, 1, -1]), made.spoof, made.sources)
+    made.numbers[:, 2] -= 2 * made.spoof
+    free = fit_within_sources(made)
+    bound = fit_within_sources(made, np.array([False, False, True]))
+    assert free.weights[2] < -0.1 and bound.weights[2] == pytest.approx(0, abs=1e-6)
+    assert bound.weights[0] > 0.1
 
 
 def test_a_source_can_be_left_out(rng: np.random.Generator) -> None:
@@ -114,12 +124,12 @@ def test_the_fusion_is_what_the_regression_says() -> None:
     assert Fusion(2.0, 3.0, -1.0).of(np.array([1.0]), np.array([1.0])).tolist() == [4.0]
 
 
-def test_an_excited_network_adds_a_clipped_sum_to_the_logit(rng: np.random.Generator) -> None:
+def test_a_network_with_cues_adds_a_clipped_sum_to_the_logit(rng: np.random.Generator) -> None:
     inputs = keras.Input((10, 8, 1))
     network = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(inputs)))
     mean, deviation, weights = rng.normal(0, 1, (3, 11)).astype(np.float32)
     deviation = np.abs(deviation) + 0.1
-    model = excited(network, mean, deviation, weights, LIMIT)
+    model = cued(network, mean, deviation, weights, LIMIT)
     assert model.input_shape == (None, 12, 8, 1)
     frames, numbers = rng.normal(0, 1, (5, 10, 8, 1)), rng.normal(0, 3, (5, 11))
     rows = np.zeros((5, 2, 8))
@@ -129,8 +139,8 @@ def test_an_excited_network_adds_a_clipped_sum_to_the_logit(rng: np.random.Gener
     added = np.clip((numbers - mean) / deviation, -LIMIT, LIMIT) @ weights
     expected = network.predict(frames, verbose=0)[:, 0] + added
     np.testing.assert_allclose(model.predict(given, verbose=0)[:, 0], expected, atol=1e-4)
-    assert without_excitation(model).count_params() == network.count_params()
-    assert without_excitation(network) is network
+    assert without_cues(model).count_params() == network.count_params()
+    assert without_cues(network) is network
 
 
 @pytest.fixture(scope="module")
@@ -155,34 +165,36 @@ def pool(brief: RunSettings, run: Path) -> Path:
 
 
 @pytest.fixture
-def excite(run: Path, pool: Path, tmp_path: Path) -> Callable[..., int]:
+def add_cues(run: Path, pool: Path, tmp_path: Path) -> Callable[..., int]:
     def command(*arguments: str) -> int:
-        return main(["excite", str(run), str(pool), "--out", str(tmp_path / "out"), *arguments])
+        return main(["add-cues", str(run), str(pool), "--out", str(tmp_path / "out"), *arguments])
 
     return command
 
 
-def test_the_new_run_scores_with_excitation_and_says_what_it_adds(
+def test_the_new_run_scores_with_cues_and_says_what_it_adds(
     run: Path,
     pool: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    excite: Callable[..., int],
+    add_cues: Callable[..., int],
     rng: np.random.Generator,
 ) -> None:
-    assert excite() == 0
+    assert add_cues() == 0
     assert "EER" in capsys.readouterr().out
-    numbers = [np.load(path) for path in sorted(pool.glob(f"*.excitation-{VERSION}.npy"))]
-    assert sum(map(len, numbers)) == 256 and numbers[0].shape[1] == NUMBERS
+    for cue in CUES:
+        kept = sorted(pool.glob(f"*.{cue.name}-{cue.version}.npy"))
+        numbers = [np.load(path) for path in kept]
+        assert sum(map(len, numbers)) == 256 and numbers[0].shape[1] == cue.count
     out = tmp_path / "out"
-    told = json.loads((out / "excitation.json").read_text())
-    assert {row["excitation"] for row in told["val"]} == {"alone", "with"}
+    told = json.loads((out / "cues.json").read_text())
+    assert {row["cues"] for row in told["val"]} == {"alone", "with"}
     front_end = load_settings(out).front_end
-    assert front_end.excitation and not load_settings(run).front_end.excitation
+    assert front_end.cues == CUES and not load_settings(run).front_end.cues
     made, old = load_model(out), load_model(run)
     samples = (0.1 * rng.standard_normal(round(1.2 * RATE_HZ))).astype(np.float32)
     features = window_features(samples, front_end)[None, ..., None]
-    rows = front_end.excitation_rows
+    rows = front_end.cue_rows
     alone = float(old.predict(features[:, :-rows], verbose=0)[0, 0])
     assert float(made.predict(features, verbose=0)[0, 0]) != pytest.approx(alone, abs=1e-6)
     # The network itself is the same, at any length.
@@ -200,42 +212,42 @@ def test_the_new_run_scores_with_excitation_and_says_what_it_adds(
     assert (out / "report-val.md").exists()
 
 
-def test_the_excited_run_is_evaluated_like_any_other(
-    tmp_path: Path, excite: Callable[..., int]
+def test_the_run_with_cues_is_evaluated_like_any_other(
+    tmp_path: Path, add_cues: Callable[..., int]
 ) -> None:
-    assert excite() == 0
+    assert add_cues() == 0
     assert main(["evaluate", str(tmp_path / "out"), "--split", "val"]) == 0
     assert (tmp_path / "out" / "report-val-clean.md").exists()
 
 
 def test_no_run_is_written_over(
-    excite: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    add_cues: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert excite() == 0 and excite() == 1
+    assert add_cues() == 0 and add_cues() == 1
     assert "holds a run already" in capsys.readouterr().err
 
 
 def test_a_judge_that_was_trained_on_val_is_refused(
-    run: Path, tmp_path: Path, excite: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, add_cues: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     judge = tmp_path / "judge"
     judge.mkdir()
     settings = load_settings(run)
     corpora = (replace(settings.corpora[0], to_train=("some/source",)),)
     write_json(judge / "config.json", replace(settings, corpora=corpora).to_dict())
-    assert excite("--judge", str(judge)) == 1
+    assert add_cues("--judge", str(judge)) == 1
     assert main(["alert-rule", str(run), "--judge", str(judge), "bundle"]) == 1
     assert capsys.readouterr().err.count(f"{judge} was trained on sources of val") == 2
 
 
-def test_a_network_is_not_trained_with_excitation(brief: RunSettings, tmp_path: Path) -> None:
+def test_a_network_is_not_trained_with_cues(brief: RunSettings, tmp_path: Path) -> None:
     heard = replace(brief, front_end=replace(brief.front_end, excitation=True))
-    with pytest.raises(TrainingError, match="earwitness-train excite"):
+    with pytest.raises(TrainingError, match="earwitness-train add-cues"):
         train(tmp_path / "run", heard, say=lambda line: None)
 
 
 @pytest.mark.parametrize(("whose", "window_s"), [("run", 1.0), ("pool", 1.2)])
-def test_windows_too_short_for_excitation_are_refused_in_a_sentence(
+def test_windows_too_short_for_a_cue_are_refused_in_a_sentence(
     whose: str,
     window_s: float,
     settings: RunSettings,
@@ -251,6 +263,6 @@ def test_windows_too_short_for_excitation_are_refused_in_a_sentence(
     write_json(run / "calibration.json", {"scale": 1.0, "offset": 0.0, "operating_point": point})
     np.save(pool / "00000.targets.npy", np.zeros(2))
     np.save(pool / "00000.audio.npy", np.zeros((2, RATE_HZ), np.int16))
-    assert main(["excite", str(run), str(pool), "--out", str(tmp_path / "out")]) == 1
+    assert main(["add-cues", str(run), str(pool), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert str({"run": run, "pool": pool}[whose]) in said and "needs 1.007 s" in said

@@ -1,4 +1,4 @@
-"""Let a finished network hear how a voice was excited (see edge/excitation.py).
+"""Let a finished network hear cues beside the spectrum (see edge/cues.py).
 
 A discriminant (Fisher, "The use of multiple measurements in taxonomic problems", 1936) is fitted to
 those numbers within sources, and how sources differ counts against them as how windows of a source
@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.excitation import LEAST_SAMPLES, NUMBERS, RATE_HZ, VERSION, excitation
+from edge.cues import CUES, Cue
+from edge.features import FrontEnd
 from training.cache import FeatureCache, progress
 from training.calibrate import Calibration
 from training.errors import TrainingError
@@ -50,7 +51,9 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Names = NDArray[np.str_]
-KIND = f"excitation-{VERSION}"  # what an older version measured is measured anew
+RATE_HZ = 16000
+NUMBERS = sum(cue.count for cue in CUES)
+OF_SPOOFS = np.repeat([cue.of_spoofs for cue in CUES], [cue.count for cue in CUES])
 SHRINKAGE = 0.05
 # A deviation or two says all that a number has to say; farther out are clicks and silence.
 LIMIT = 2.0
@@ -110,8 +113,12 @@ class Fusion:
         return self.alone * log_odds + self.told * told + self.offset
 
 
-def fit_within_sources(windows: Windows) -> Discriminant:
+def fit_within_sources(windows: Windows, of_spoofs: Bools | None = None) -> Discriminant:
     """What tells the classes apart in sources that publish both.
+
+    Args:
+        windows: measured.
+        of_spoofs: whose weights must not be below nought, shape (numbers,); without it none.
 
     Raises:
         TrainingError: no source has windows enough of both classes.
@@ -138,8 +145,19 @@ def fit_within_sources(windows: Windows) -> Discriminant:
             spread += min(len(side), MOST_WINDOWS) / len(side) * moved.T @ moved
     spread = _of_unit_trace(spread) + BETWEEN_SOURCES * _of_unit_trace(_between(sides))
     spread *= size / np.trace(spread)
-    weights = np.linalg.solve((1 - SHRINKAGE) * spread + SHRINKAGE * np.eye(size), apart)
+    least = np.where(np.zeros(size, bool) if of_spoofs is None else of_spoofs, 0, -np.inf)
+    weights = _discriminant((1 - SHRINKAGE) * spread + SHRINKAGE * np.eye(size), apart, least)
     return Discriminant(scale, weights / (standard @ weights).std())
+
+
+def _discriminant(spread: Float64, apart: Float64, least: Float64) -> Float64:
+    """Fisher's weights, none below the `least` of its number; all of shape (numbers,)."""
+    from scipy.optimize import lsq_linear
+
+    # w'Sw / 2 - a'w is least where |R'w - b| is, with S = RR' and Rb = a.
+    root = np.linalg.cholesky(spread)
+    found: Float64 = lsq_linear(root.T, np.linalg.solve(root, apart), (least, np.inf)).x
+    return found
 
 
 def _between(sides: Sequence[Sequence[Float64]]) -> Float64:
@@ -185,7 +203,7 @@ def fit_fusion(log_odds: Float64, told: Float64, labels: NDArray[Any]) -> Fusion
     if alone <= 0:
         raise TrainingError(
             "the judge's network tells spoofs of val no better than chance, so there is nothing "
-            "to add excitation to; train it longer, or name another with --judge"
+            "to add cues to; train it longer, or name another with --judge"
         )
     summed = log_odds + share / alone * told
     (scale,), offset = _logistic_regression([summed], spoof, 0.5)
@@ -205,7 +223,7 @@ def _logistic_regression(
     return [float(one) for one in fitted.coef_[0]], float(fitted.intercept_[0])
 
 
-def excite_run(
+def add_cues(
     run: Path,
     pools: Sequence[Path],
     folds: Sequence[Path],
@@ -213,7 +231,7 @@ def excite_run(
     out: Path,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Write a run folder whose network is another run's with excitation beside its logit.
+    """Write a run folder whose network is another run's with cues beside its logit.
 
     Its calibration is the run's, carried on; its report on `val` is the judge's.
 
@@ -227,7 +245,7 @@ def excite_run(
         say: prints a line.
 
     Returns:
-        What excitation.json holds: the fusion, and figures on `val` alone and with excitation.
+        What cues.json holds: the fusion, and figures on `val` alone and with cues.
 
     Raises:
         TrainingError: a pool holds no audio or no source of both classes; its windows or the run's
@@ -236,7 +254,7 @@ def excite_run(
     """
     # Here, so that the processes that only measure do without Keras.
     from training.models import mac_count, parameter_count
-    from training.models.excited import excited
+    from training.models.cued import cued
     from training.train import load_calibration, load_data_description, load_model, load_settings
 
     if (out / "config.json").exists():
@@ -253,14 +271,14 @@ def excite_run(
         np.concatenate([one.alone.labels for one in heard.values()]),
     )
     found = _figures(judge, heard, fusion, say)
-    whole = fit_within_sources(windows)
+    whole = fit_within_sources(windows, OF_SPOOFS)
     share = fusion.told / (fusion.alone * calibration.scale)
-    model = excited(
+    model = cued(
         load_model(run), whole.scale.mean, whole.scale.deviation, share * whole.weights, LIMIT
     )
     out.mkdir(parents=True, exist_ok=True)
     model.save(out / "model.keras")
-    new = replace(settings, front_end=replace(settings.front_end, excitation=True))
+    new = replace(settings, front_end=_with_cues(settings.front_end))
     write_json(out / "config.json", new.to_dict())
     cost = {"parameters": parameter_count(model), "multiply_accumulates": mac_count(model)}
     write_json(out / "data.json", {**load_data_description(run), **cost})
@@ -269,7 +287,7 @@ def excite_run(
     )
     _write_val(out, new, judge, heard, fusion, carried)
     made = {"judge_fusion": fusion.__dict__, "val": found}
-    write_json(out / "excitation.json", made)
+    write_json(out / "cues.json", made)
     return made
 
 
@@ -289,13 +307,15 @@ def _judged(judge: Path, windows: Windows, fold_sources: Sequence[set[str]]) -> 
     settings, calibration = load_judge(judge)
     corpus = load_corpora(settings.corpora, settings.seed)
     trials = corpus.side("val", reported_only=True)
-    front_end = replace(settings.front_end, excitation=True)
+    front_end = _with_cues(settings.front_end)
     cache = FeatureCache(Path(settings.cache) / "features", front_end, settings.windows)
     frames = front_end.frame_count(round(settings.windows.window_s * RATE_HZ))
     network = keras_scorer(load_model(judge))
     # Who may judge a trial: what was fitted to no pool with its source.
-    groups = {frozenset(own): fit_within_sources(windows.without(own)) for own in fold_sources}
-    others = fit_within_sources(windows)
+    groups = {
+        frozenset(own): fit_within_sources(windows.without(own), OF_SPOOFS) for own in fold_sources
+    }
+    others = fit_within_sources(windows, OF_SPOOFS)
     fitted = [
         next((one for own, one in groups.items() if trial.source in own), others)
         for trial in trials
@@ -340,7 +360,7 @@ def _figures(
             both = part.where(lambda trial: trial.source in mixed)
             for what, chosen in (("unseen", part), ("unseen in mixed sources", both)):
                 if values := main_figures(chosen):
-                    rows.append({"condition": name, "part": what, "excitation": title, **values})
+                    rows.append({"condition": name, "part": what, "cues": title, **values})
                     say(
                         f"{name:10} {what:24} {title:6} EER {values['eer']:.4f}  "
                         f"AUC {values['auc']:.4f}  "
@@ -368,45 +388,60 @@ def _write_val(
     write_judged(out, settings, carried, scored, seen)
 
 
+def _with_cues(front_end: FrontEnd) -> FrontEnd:
+    return FrontEnd.from_dict({**front_end.to_dict(), **{cue.name: True for cue in CUES}})
+
+
 def measured(pools: Sequence[Path]) -> Windows:
-    """The windows of pools; what is measured is left beside them, as NNNNN.KIND.npy.
+    """The windows of pools; what is measured is left beside them, as NNNNN.CUE-VERSION.npy.
 
     Raises:
         TrainingError: a pool holds no audio, or its windows are too short.
     """
-    missing = chunks_without(KIND, pools)
+    missing = [(cue, place) for cue in CUES for place in chunks_without(_kind(cue), pools)]
     if missing:
-        samples = np.load(missing[0][0] / f"{missing[0][1]}.audio.npy", mmap_mode="r").shape[1]
-        refuse_short(samples / RATE_HZ, f"{missing[0][0]} holds windows")
+        pool, stem = missing[0][1]
+        samples = np.load(pool / f"{stem}.audio.npy", mmap_mode="r").shape[1]
+        refuse_short(samples / RATE_HZ, f"{pool} holds windows")
         # Not forked: Keras has threads by now.
         with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as workers:
             done = workers.map(_measure_chunk, missing)
-            for _ in progress(done, len(missing), "excitation"):
+            for _ in progress(done, len(missing), "cues"):
                 pass
     stems = [pool / stem for pool in pools for stem in chunk_stems(pool)]
+    numbers = [
+        np.concatenate([np.load(f"{stem}.{_kind(cue)}.npy") for cue in CUES], axis=1)
+        for stem in stems
+    ]
     return Windows(
-        np.concatenate([np.load(f"{stem}.{KIND}.npy") for stem in stems]),
+        np.concatenate(numbers),
         np.concatenate([np.load(f"{stem}.targets.npy") for stem in stems]) > 0.5,
         pool_sources(pools),
     )
 
 
+def _kind(cue: Cue) -> str:
+    """What is measured in a chunk; what an older version measured is measured anew."""
+    return f"{cue.name}-{cue.version}"
+
+
 def refuse_short(seconds: float, whose: str) -> None:
-    """Refuse windows that are too short for `excitation`.
+    """Refuse windows that are too short for a cue.
 
     Raises:
         TrainingError: says whose they are.
     """
-    least = LEAST_SAMPLES / RATE_HZ
-    if seconds < least:
-        raise TrainingError(f"{whose} of {seconds:g} s; excitation needs {least:.3f} s")
+    for cue in CUES:
+        least = cue.least_samples / cue.rate_hz
+        if seconds < least:
+            raise TrainingError(f"{whose} of {seconds:g} s; {cue.name} needs {least:.3f} s")
 
 
-def _measure_chunk(place: tuple[Path, str]) -> None:
+def _measure_chunk(what: tuple[Cue, tuple[Path, str]]) -> None:
     from threadpoolctl import threadpool_limits
 
-    pool, stem = place
+    cue, (pool, stem) = what
     windows = np.load(pool / f"{stem}.audio.npy", mmap_mode="r")
     with threadpool_limits(1):
-        numbers = [excitation(from_16_bits(window)) for window in windows]
-    write_array(pool / f"{stem}.{KIND}.npy", np.array(numbers).reshape(-1, NUMBERS))
+        numbers = [cue.of(from_16_bits(window)) for window in windows]
+    write_array(pool / f"{stem}.{_kind(cue)}.npy", np.array(numbers).reshape(-1, cue.count))
