@@ -14,8 +14,8 @@ from edge.audio.block import AudioBlock
 from edge.benchmark import graph
 from edge.benchmark.measure import RECORDINGS
 from edge.bundle import ModelBundle
+from edge.cues import CueStream
 from edge.detector import Detector, DetectorSettings
-from edge.excitation import ExcitationStream
 from edge.features import (
     Float32,
     FrontEnd,
@@ -119,7 +119,7 @@ def hop_figures(bundle: ModelBundle) -> dict[str, Any]:
     steps = hops(Detector(settings, scorer.score))
     samples = speech()[:WINDOW_SAMPLES]
     features = window_features(samples, bundle.manifest.front_end)
-    stream = ExcitationStream()
+    cues = CueStream(settings.front_end.cues)
     matrix = np.ones((GEMM_SIZE, GEMM_SIZE), np.float32)
     product = np.empty_like(matrix)
     times = take_turns(
@@ -127,7 +127,7 @@ def hop_figures(bundle: ModelBundle) -> dict[str, Any]:
             "librosa": librosa_log_mel(samples, BASELINE),
             "hop": lambda: next(steps),
             "inference": lambda: scorer.score(features),
-            "excitation": lambda: stream.numbers(samples, settings.hop_samples),
+            "cues": lambda: cues.numbers(samples, settings.hop_samples),
             "gemm": lambda: np.matmul(matrix, matrix, out=product),
         }
     )
@@ -148,7 +148,7 @@ def hop_figures(bundle: ModelBundle) -> dict[str, Any]:
         "librosa_ms": median_ms(times, "librosa"),
         "hop_ms": median_ms(times, "hop"),
         "inference_ms": median_ms(times, "inference"),
-        "excitation_ms": median_ms(times, "excitation") if settings.front_end.excitation else 0.0,
+        "cues_ms": median_ms(times, "cues"),
         "hop_over_librosa": ratio(times, "hop", "librosa"),
         "gemm_gflops": 2 * GEMM_SIZE**3 / median_ms(times, "gemm") / 1e6,
         "inference_gflops": 2 * macs / median_ms(times, "inference") / 1e6,

@@ -168,14 +168,14 @@ def log_mel_table(figures: Mapping[str, Any]) -> str:
 
 def hop_table(figures: Mapping[str, Any]) -> str:
     """Hops by variant, and what that means beside others."""
-    head = ["network", "size", "MMAC", "excitation, ms", "inference, ms", "share of GEMM rate"]
+    head = ["network", "size", "MMAC", "cues, ms", "inference, ms", "share of GEMM rate"]
     head += ["in XNNPACK", "hop, ms", "hop / librosa"]
     rows = [
         [
             f"{hop['name']} {hop['variant']}",
             f"{hop['bytes'] / 1000:.0f} kB",
             f"{hop['macs'] / 1e6:.1f}",
-            f"{hop['excitation_ms']:.2f}",
+            f"{hop['cues_ms']:.2f}",
             f"{hop['inference_ms']:.2f}",
             f"{100 * hop['gemm_share']:.0f} % of {hop['gemm_gflops']:.0f} GFLOP/s",
             f"{hop['delegated']} of {hop['operations']}"
@@ -192,9 +192,9 @@ def hop_table(figures: Mapping[str, Any]) -> str:
     )
     legend = (
         "*Hop*: all that the daemon's detector does for one second of audio: health, new log-Mel "
-        "frames, speech gate, excitation, inference, decision. *librosa*: its log-Mel alone, of "
-        f"the same window (2048/512/40). On the machine where that takes {YARDSTICK_MS:g} ms, "
-        f"other detectors were measured per clip: {others}.\n\n"
+        "frames, speech gate, cues beside the spectrum, inference, decision. *librosa*: its "
+        "log-Mel alone, of the same window (2048/512/40). On the machine where that takes "
+        f"{YARDSTICK_MS:g} ms, other detectors were measured per clip: {others}.\n\n"
         "![Latency against size and error](performance/models.png)"
     )
     return table([head, *rows]) + "\n\n" + legend
@@ -275,19 +275,19 @@ def plot_stages(figures: Mapping[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     log_mel, hop = figures["log_mel"]["shipped"], default_hop(figures)
-    known = ("inference_ms", "excitation_ms")
+    known = ("inference_ms", "cues_ms")
     rest = max(0.0, hop["hop_ms"] - sum(hop[name] for name in known) - log_mel["new_ms"])
     bars = {
         "librosa, whole window": [(log_mel["librosa_ms"], "log-Mel")],
         "here, whole window": [(log_mel["whole_ms"], "log-Mel")],
         "here, one hop": [
             (log_mel["new_ms"], "log-Mel"),
-            (hop["excitation_ms"], "excitation"),
+            (hop["cues_ms"], "cues"),
             (hop["inference_ms"], "inference"),
             (rest, "health, gate, decision"),
         ],
     }
-    names = ("log-Mel", "inference", "health, gate, decision", "excitation")
+    names = ("log-Mel", "inference", "health, gate, decision", "cues")
     colours = {name: f"C{number}" for number, name in enumerate(names)}
     figure, axes = plt.subplots(figsize=(8, 2.6), layout="constrained")
     for label, parts in bars.items():
