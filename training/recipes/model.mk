@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.11.0
+MODEL_VERSION ?= 0.12.0
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 MORE_HUMAN := --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
   --audio $(MODEL_WORK)/more-human-300/audio
@@ -63,10 +63,10 @@ $(POOL) $(MODEL_WORK)/pools/linear-val-$(1) --config training/recipes/pool-linea
   --set pool.seed=$(3) --set sampling.favoured_share=$(4)
 endef
 
-# A run that hears excitation, too: what it comes of, its name. How much that counts is fitted with a
-# judge that has heard nothing of val.
-define excited
-$(TRAIN) excite $(RUNS)/$(1) $(MODEL_WORK)/pools/linear-manifest \
+# A run that hears cues, too: what it comes of, its name. How much they count is fitted with a judge
+# that has heard nothing of val.
+define cued
+$(TRAIN) add-cues $(RUNS)/$(1) $(MODEL_WORK)/pools/linear-manifest \
   $(foreach fold,a b kept,--fold $(MODEL_WORK)/pools/linear-val-$(fold)) --judge $(RUNS)/judge \
   --out $(RUNS)/$(2)
 endef
@@ -123,7 +123,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(RUN) $(RUNS)/mel-second-b --config training/recipes/mel-second.yaml --resume
 	rm -rf $(RUNS)/mel $(RUNS)/tdnn-start $(RUNS)/tdnn-middle $(RUNS)/tdnn-later $(RUNS)/tdnn \
 	  $(RUNS)/tdnn-[ab] $(RUNS)/votes-[ab] $(RUNS)/votes $(RUNS)/tdnn-judge $(RUNS)/judge \
-	  $(RUNS)/judge-excited $(RUNS)/default
+	  $(RUNS)/judge-cued $(RUNS)/default
 	$(TRAIN) average $(RUNS)/mel-second-b \
 	  $(RUNS)/mel-second-[ab]/checkpoint/epoch-00[5-9].npz --running --out $(RUNS)/mel
 	$(TRAIN) hear $(MODEL_WORK)/pools/linear-*
@@ -154,11 +154,11 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(call fourth_part,,$(FOLD_AB),val-a val-b,votes)
 	$(call fourth_part,-judge,,,judge)
 	$(TRAIN) crossfit $(RUNS)/votes --fold $(RUNS)/votes-a --fold $(RUNS)/votes-b
-	$(call excited,votes,default)
-	$(call excited,judge,judge-excited)
-	$(BUNDLE) $(RUNS)/judge-excited --out $(MODEL_WORK)/draft --force --variants float16
+	$(call cued,votes,default)
+	$(call cued,judge,judge-cued)
+	$(BUNDLE) $(RUNS)/judge-cued --out $(MODEL_WORK)/draft --force --variants float16
 	$(TRAIN) alert-rule $(RUNS)/default --condition clean --condition replay \
-	  --judge $(RUNS)/judge-excited $(MODEL_WORK)/draft
+	  --judge $(RUNS)/judge-cued $(MODEL_WORK)/draft
 	for condition in clean telephone codec replay; do \
 	  $(TRAIN) evaluate $(RUNS)/default --split test --windows middle \
 	    --condition $$condition || exit 1; \
