@@ -170,6 +170,7 @@ def choose(
     limits: Limits,
     conditions: Sequence[str] = ("clean",),
     noises: Sequence[Clip] = (),
+    together: bool = False,
 ) -> dict[str, Any]:
     """Choose a run's operating point on long human speech and write it into calibration.json.
 
@@ -183,6 +184,9 @@ def choose(
         limits: see there.
         conditions: what the speech is heard through, each in turn (see `protocols.CONDITIONS`).
         noises: recorded noise for the condition "replay".
+        together: the limits hold over all conditions together. Each by itself, which is the rule,
+            a quiet one cannot make up for a loud one; but where there are two hours of speech it
+            must raise no alert at all, so that one loud minute in the worst condition decides.
 
     Returns:
         The operating point as calibration.json holds it.
@@ -193,9 +197,8 @@ def choose(
     """
     calibration, _ = load_calibration(run)
     bundles = [(ModelBundle.load(one.bundle), one) for one in listeners]
-    spoken_hours, threshold = 0.0, 0.0
-    for name in conditions:  # each by itself: a quiet one must not make up for a loud one
-        heard = [
+    heard = [
+        [
             one
             for bundle, listener in bundles
             for one in hear(
@@ -207,8 +210,11 @@ def choose(
                 noises,
             )
         ]
-        spoken_hours = sum(one.seconds for one in heard) / 3600
-        threshold = max(threshold, lowest_threshold(heard, DecisionSettings(), limits))
+        for name in conditions
+    ]
+    spoken_hours = sum(one.seconds for one in heard[0]) / 3600
+    judged_apart = [[one for some in heard for one in some]] if together else heard
+    threshold = max(lowest_threshold(some, DecisionSettings(), limits) for some in judged_apart)
     try:
         with open(run / "scores-val.csv", newline="", encoding="utf-8") as file:
             rows = [(float(r["probability"]), r["label"] == "spoof") for r in csv.DictReader(file)]
@@ -220,7 +226,8 @@ def choose(
         "false_alert_rate": float((values[~spoof] > threshold).mean()),
         "miss_rate": float((values[spoof] <= threshold).mean()),
         "chosen_for": f"at most {limits.alerts_per_hour:g} false alerts per hour in "
-        f"{spoken_hours:.1f} hours of human speech of val ({', '.join(conditions)}), and at most "
+        f"{spoken_hours:.1f} hours of human speech of val ({', '.join(conditions)}"
+        f"{'; all together' if together else ''}), and at most "
         f"{limits.source_share:.0%} of the windows of any of its sources",
     }
     write_json(run / "calibration.json", {**calibration.to_dict(), "operating_point": point})

@@ -183,6 +183,10 @@ def _parser() -> argparse.ArgumentParser:
         choices=CONDITIONS,
         help="what the speech is heard through; may be given often (default clean)",
     )
+    rule.add_argument(
+        "--together", action="store_true",
+        help="keep to the limits over all conditions together, not in each",
+    )
     rule.set_defaults(command=_alert_rule)
 
     crossfit = commands.add_parser(
@@ -497,6 +501,7 @@ def _alert_rule(arguments: argparse.Namespace) -> int:
         Limits(arguments.per_hour, arguments.source_share),
         arguments.condition or ["clean"],
         corpora[0].noises,
+        arguments.together,
     )
     print(
         f"threshold {point['threshold']:.4f}: {point['chosen_for']}; of the recordings of val "

@@ -89,7 +89,7 @@ def synthesize(
         Clips in the manifest.
 
     Raises:
-        CorpusError: there is no clip to copy.
+        CorpusError: there is no clip to copy, or no engine made any.
         TrainingError: an engine's name is unknown.
     """
     human = [trial for trial in trials if not trial.is_spoof]
@@ -111,6 +111,11 @@ def synthesize(
         say(f"{name}: {len(made)} clips")
         rows += made
         write_manifest(out / "manifest.csv", rows)
+    if not rows:
+        raise CorpusError(
+            f"{out} is left as it was: none of {', '.join(counts)} made a clip; see above for what "
+            "to install"
+        )
     return len(rows)
 
 

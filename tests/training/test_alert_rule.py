@@ -122,6 +122,29 @@ def test_several_networks_share_the_speech_that_the_threshold_is_chosen_on(tmp_p
     assert json.loads((run / "calibration.json").read_text())["offset"] == 0.0
 
 
+def test_conditions_are_judged_one_by_one_or_together(tmp_path, monkeypatch):
+    run = finished_run(tmp_path)
+    demo = DEFAULT_BUNDLE.parents[1] / "demo"
+    listener = Listener(DEFAULT_BUNDLE, [Trial("a", demo / "human.flac", source="a")])
+    loud = {"clean": 0.0, "telephone": 3.0}
+
+    def heard_through(bundle, calibration, trials, hours, condition_name, noises):
+        odds = [loud[condition_name]] * 6 + [-5.0] * 60
+        return [Heard("a", 3600.0, tuple((float(end), one) for end, one in enumerate(odds)))]
+
+    monkeypatch.setattr("training.alert_rule.hear", heard_through)
+
+    def threshold(together):
+        limits = Limits(alerts_per_hour=0.5, source_share=0.9)
+        return choose(run, [listener], 1.0, limits, list(loud), together=together)["threshold"]
+
+    # Two hours may hold one alert; of one hour, neither.
+    assert threshold(together=False) == pytest.approx(sigmoid(3.0))
+    assert sigmoid(0.0) <= threshold(together=True) < sigmoid(3.0)
+    chosen = json.loads((run / "calibration.json").read_text())["operating_point"]["chosen_for"]
+    assert "clean, telephone; all together" in chosen
+
+
 def test_it_is_said_whose_speech_is_to_be_heard(tmp_path, capsys):
     run = str(finished_run(tmp_path))
     assert main(["alert-rule", run]) != 0

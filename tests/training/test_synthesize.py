@@ -64,6 +64,17 @@ def test_an_engine_that_is_not_installed_is_named_and_skipped(tmp_path, human, m
     assert any("skipped flite" in line and "apt-get install" in line for line in said)
 
 
+def test_where_no_engine_is_installed_it_is_said_that_nothing_was_made(
+    tmp_path, human, monkeypatch
+):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    said = []
+    with pytest.raises(CorpusError, match="none of flite, festival made a clip"):
+        synthesize(human, {"flite": 2, "festival": 1}, tmp_path / "o", 1, 1.0, said.append)
+    assert sum("skipped" in line for line in said) == 2
+    assert not (tmp_path / "o").exists()
+
+
 def test_an_unknown_engine_and_an_empty_corpus_are_errors(tmp_path):
     with pytest.raises(TrainingError, match="not one of"):
         load_engine("wavenet-on-a-toaster")
