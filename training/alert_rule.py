@@ -171,6 +171,7 @@ def choose(
     conditions: Sequence[str] = ("clean",),
     noises: Sequence[Clip] = (),
     together: bool = False,
+    least: float = 0.0,
 ) -> dict[str, Any]:
     """Choose a run's operating point on long human speech and write it into calibration.json.
 
@@ -187,6 +188,8 @@ def choose(
         together: the limits hold over all conditions together. Each by itself, which is the rule,
             a quiet one cannot make up for a loud one; but where there are two hours of speech it
             must raise no alert at all, so that one loud minute in the worst condition decides.
+        least: the threshold is no lower, such as that of the model which devices hold. A few hours
+            of speech do not tell that a lower one is as quiet.
 
     Returns:
         The operating point as calibration.json holds it.
@@ -214,7 +217,8 @@ def choose(
     ]
     spoken_hours = sum(one.seconds for one in heard[0]) / 3600
     judged_apart = [[one for some in heard for one in some]] if together else heard
-    threshold = max(lowest_threshold(some, DecisionSettings(), limits) for some in judged_apart)
+    lowest = max(lowest_threshold(some, DecisionSettings(), limits) for some in judged_apart)
+    threshold = max(lowest, least)
     try:
         with open(run / "scores-val.csv", newline="", encoding="utf-8") as file:
             rows = [(float(r["probability"]), r["label"] == "spoof") for r in csv.DictReader(file)]
@@ -228,7 +232,8 @@ def choose(
         "chosen_for": f"at most {limits.alerts_per_hour:g} false alerts per hour in "
         f"{spoken_hours:.1f} hours of human speech of val ({', '.join(conditions)}"
         f"{'; all together' if together else ''}), and at most "
-        f"{limits.source_share:.0%} of the windows of any of its sources",
+        f"{limits.source_share:.0%} of the windows of any of its sources"
+        f"{f' ({lowest:.3f} would do)' if lowest < least else ''}",
     }
     write_json(run / "calibration.json", {**calibration.to_dict(), "operating_point": point})
     return point

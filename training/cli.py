@@ -187,6 +187,10 @@ def _parser() -> argparse.ArgumentParser:
         "--together", action="store_true",
         help="keep to the limits over all conditions together, not in each",
     )
+    rule.add_argument(
+        "--least", type=float, default=0.0, metavar="THRESHOLD",
+        help="choose none below this, such as that of the model which devices hold",
+    )
     rule.set_defaults(command=_alert_rule)
 
     crossfit = commands.add_parser(
@@ -502,6 +506,7 @@ def _alert_rule(arguments: argparse.Namespace) -> int:
         arguments.condition or ["clean"],
         corpora[0].noises,
         arguments.together,
+        arguments.least,
     )
     print(
         f"threshold {point['threshold']:.4f}: {point['chosen_for']}; of the recordings of val "

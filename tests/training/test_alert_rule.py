@@ -134,15 +134,21 @@ def test_conditions_are_judged_one_by_one_or_together(tmp_path, monkeypatch):
 
     monkeypatch.setattr("training.alert_rule.hear", heard_through)
 
-    def threshold(together):
+    def threshold(together, least=0.0):
         limits = Limits(alerts_per_hour=0.5, source_share=0.9)
-        return choose(run, [listener], 1.0, limits, list(loud), together=together)["threshold"]
+        point = choose(
+            run, [listener], 1.0, limits, list(loud), together=together, least=least
+        )
+        return point["threshold"]
 
     # Two hours may hold one alert; of one hour, neither.
     assert threshold(together=False) == pytest.approx(sigmoid(3.0))
     assert sigmoid(0.0) <= threshold(together=True) < sigmoid(3.0)
     chosen = json.loads((run / "calibration.json").read_text())["operating_point"]["chosen_for"]
-    assert "clean, telephone; all together" in chosen
+    assert "clean, telephone; all together" in chosen and "would do" not in chosen
+    # And it is no lower than what devices hold.
+    assert threshold(together=True, least=0.93) == 0.93
+    assert threshold(together=False, least=0.93) == pytest.approx(sigmoid(3.0))
 
 
 def test_it_is_said_whose_speech_is_to_be_heard(tmp_path, capsys):

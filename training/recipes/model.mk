@@ -157,7 +157,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	$(call cued,votes,default)
 	$(call cued,judge,judge-cued)
 	$(BUNDLE) $(RUNS)/judge-cued --out $(MODEL_WORK)/draft --force --variants float16
-	$(TRAIN) alert-rule $(RUNS)/default --together \
+	$(TRAIN) alert-rule $(RUNS)/default --together --least 0.93 \
 	  --condition clean --condition telephone --condition codec --condition replay \
 	  --judge $(RUNS)/judge-cued $(MODEL_WORK)/draft
 	for condition in clean telephone codec replay; do \
