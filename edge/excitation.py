@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import rfft
-from edge.windows import continued, overlapping
+from edge.windows import continued, overlapping, refuse_other
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -114,11 +114,7 @@ class ExcitationStream:
         Raises:
             ValueError: as `excitation`.
         """
-        if samples.ndim != 1 or samples.dtype != np.float32 or len(samples) < LEAST_SAMPLES:
-            raise ValueError(
-                f"excitation takes one-dimensional float32 samples, at least {LEAST_SAMPLES}, "
-                f"not {samples.dtype} {samples.shape}"
-            )
+        refuse_other(samples, LEAST_SAMPLES, "excitation")
         steps, off_grid = divmod(slid_samples, STEP)
         if off_grid or not 0 <= steps < len(self._stretches):
             self.reset()

@@ -55,6 +55,19 @@ def window_starts(total_samples: int, window_samples: int, hop_samples: int) -> 
     return starts
 
 
+def refuse_other(samples: NDArray[Any], least_samples: int, what: str) -> None:
+    """Refuse what is no window.
+
+    Raises:
+        ValueError: the samples are not one-dimensional float32, or too few; says what takes them.
+    """
+    if samples.ndim != 1 or samples.dtype != np.float32 or len(samples) < least_samples:
+        raise ValueError(
+            f"{what} takes one-dimensional float32 samples, at least {least_samples}, "
+            f"not {samples.dtype} {samples.shape}"
+        )
+
+
 def overlapping(
     samples: NDArray[np.float32], count: int, length: int, hop: int
 ) -> NDArray[np.float32]:
