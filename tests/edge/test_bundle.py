@@ -204,6 +204,25 @@ def test_a_manifest_that_makes_no_sense_is_refused_with_the_field(tmp_path, case
 
 
 @pytest.mark.parametrize(
+    ("front_end", "window_samples", "expected"),
+    [
+        ({"tones": "yes"}, 80000, "front_end.tones is str, not bool"),
+        ({"tones": True}, 15999, "too short for tones, which needs 16000"),
+        ({"excitation": True}, 16000, "too short for excitation, which needs"),
+    ],
+)
+def test_a_cue_that_cannot_be_heard_is_refused(tmp_path, front_end, window_samples, expected):
+    folder = tiny_bundle(tmp_path / "b")
+
+    def edit(document: dict[str, Any]) -> None:
+        document["front_end"].update(front_end)
+        document.update(window_samples=window_samples, hop_s=0.5)
+
+    sentence = refusal(edit_manifest(folder, edit))
+    assert "is not a valid manifest" in sentence and expected in sentence
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [("golden_logit", 1e999), ("golden_tolerance", 1e999), ("golden_tolerance", 0.0),
      ("golden_tolerance", float("nan")), ("golden_logit", "0")],
