@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import rfft
-from edge.windows import continued, overlapping, refuse_other
+from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, continued, overlapping
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -27,8 +27,6 @@ Complex64 = NDArray[np.complex64]
 # Part of a fingerprint: raise it when the numbers that this module computes change.
 VERSION = 1
 
-RATE_HZ = 16000
-STEP = RATE_HZ // 2
 
 # Envelopes of ten bands at 1 kHz: those that a telephone lets through. Below, a bin of the FFT is
 # wider than a band, and holds hum.
@@ -61,10 +59,8 @@ COMODULATIONS = len(LOWER)
 NUMBERS = MODULATIONS + COMODULATIONS + 3 * REMAINDERS
 LEAST_SAMPLES = (STRETCH - 1) * ENVELOPE_HOP + ENVELOPE_FRAME
 
-# Numbers and log-Mel share eight bits where a network is quantised, so all are made as large as its
-# decibels: modulations are decibels above a hundredth, and what has no unit is multiplied. Beyond
-# the limits there is only silence, or a click.
-UNITS = np.float32(20)
+# Modulations are decibels above a hundredth; for what has no unit see `UNITS`. Beyond the limits
+# there is only silence, or a click.
 MODULATION_FLOOR, MODULATION_UNIT = np.float32(1e-7), np.float32(1e-2)
 LIMITS = (-50, 70)
 TINY = np.float32(1e-9)
@@ -87,37 +83,21 @@ def excitation(samples: Float32) -> Float32:
     return ExcitationStream().numbers(samples, 0)
 
 
-class ExcitationStream:
-    """`excitation` of a sliding window, measuring only what the last one did not have.
+class ExcitationStream(SlidingNumbers):
+    """`excitation` of a sliding window."""
 
-    A window that slides by other than whole half seconds is measured anew.
-    """
-
-    def __init__(self) -> None:
-        self.reset()
+    name, count, least_samples, version = "excitation", NUMBERS, LEAST_SAMPLES, VERSION
 
     def reset(self) -> None:
-        """Forget the last window: the next one does not overlap it."""
         # Of the next stretch, whose end had not been heard.
         self._begun = np.empty((0, BANDS + 1), np.float32)
         self._stretches = np.empty((0, MODULATIONS + COMODULATIONS), np.float32)
         self._remainders = np.empty((0, LOUDER, REMAINDERS + 1), np.float32)
 
-    def numbers(self, samples: Float32, slid_samples: int) -> Float32:
-        """Equal to `excitation(samples)`.
+    def _steps_held(self) -> int:
+        return len(self._stretches)
 
-        Args:
-            samples: the window, float32, shape (n,), of the same length each time.
-            slid_samples: how far it starts after the window of the last call; ignored when there
-                was none since `reset`.
-
-        Raises:
-            ValueError: as `excitation`.
-        """
-        refuse_other(samples, LEAST_SAMPLES, "excitation")
-        steps, off_grid = divmod(slid_samples, STEP)
-        if off_grid or not 0 <= steps < len(self._stretches):
-            self.reset()
+    def _measured(self, samples: Float32, steps: int) -> Float32:
         frames = (len(samples) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1
         kept = self._stretches[steps:]
         first = len(kept) * ENVELOPES_PER_STEP

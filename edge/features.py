@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.cues import CUES, Cue, CueStream
 from edge.fft import rfft
+from edge.sliding import RATE_HZ
 
 Float32 = NDArray[np.float32]
 
@@ -101,10 +102,10 @@ class FrontEnd:
         if self.top_db is not None and not self.top_db > 0:
             raise ValueError(f"top_db is {self.top_db!r}; it must be above 0, or null")
         for cue in self.cues:
-            if self.sample_rate_hz != cue.rate_hz:
+            if self.sample_rate_hz != RATE_HZ:
                 raise ValueError(
                     f"sample_rate_hz is {self.sample_rate_hz}; {cue.name} is measured at "
-                    f"{cue.rate_hz}"
+                    f"{RATE_HZ}"
                 )
 
     @classmethod

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import rfft
-from edge.windows import continued, overlapping, refuse_other
+from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, continued, overlapping
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -29,8 +29,6 @@ Indices = NDArray[np.intp]
 # Part of a fingerprint: raise it when the numbers that this module computes change.
 VERSION = 1
 
-RATE_HZ = 16000
-STEP = RATE_HZ // 2
 FRAME, HOP = 2000, 1000
 FRAMES = (STEP - FRAME) // HOP + 1  # of a step; none reaches into the next
 BIN_HZ = RATE_HZ / FRAME
@@ -62,8 +60,6 @@ MOST_OF_A_TONE = np.float32(4)  # log power beside what chance gives
 
 TONES = len(SPACINGS_HZ)
 LEAST_SAMPLES = 2 * STEP
-# As with excitation: numbers and log-Mel share eight bits where a network is quantised.
-UNITS = np.float32(20)
 LIMITS = (0, 60)
 
 
@@ -83,34 +79,19 @@ def tones(samples: Float32) -> Float32:
     return ToneStream().numbers(samples, 0)
 
 
-class ToneStream:
-    """`tones` of a sliding window, measuring only what the last one did not have.
+class ToneStream(SlidingNumbers):
+    """`tones` of a sliding window."""
 
-    A window that slides by other than whole half seconds is measured anew.
-    """
-
-    def __init__(self) -> None:
-        self.reset()
+    name, count, least_samples, version = "tones", TONES, LEAST_SAMPLES, VERSION
+    of_spoofs = True
 
     def reset(self) -> None:
-        """Forget the last window: the next one does not overlap it."""
         self._steps = np.empty((0, len(_tables().bins)), np.complex64)
 
-    def numbers(self, samples: Float32, slid_samples: int) -> Float32:
-        """Equal to `tones(samples)`.
+    def _steps_held(self) -> int:
+        return len(self._steps)
 
-        Args:
-            samples: the window, float32, shape (n,), of the same length each time.
-            slid_samples: how far it starts after the window of the last call; ignored when there
-                was none since `reset`.
-
-        Raises:
-            ValueError: as `tones`.
-        """
-        refuse_other(samples, LEAST_SAMPLES, "tones")
-        steps, off_grid = divmod(slid_samples, STEP)
-        if off_grid or not 0 <= steps < len(self._steps):
-            self.reset()
+    def _measured(self, samples: Float32, steps: int) -> Float32:
         self._steps = continued(
             self._steps[steps:],
             len(samples) // STEP,

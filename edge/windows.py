@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,36 +50,3 @@ def window_starts(total_samples: int, window_samples: int, hop_samples: int) -> 
     if starts[-1] != last:
         starts.append(last)
     return starts
-
-
-def refuse_other(samples: NDArray[Any], least_samples: int, what: str) -> None:
-    """Refuse what is no window.
-
-    Raises:
-        ValueError: the samples are not one-dimensional float32, or too few; says what takes them.
-    """
-    if samples.ndim != 1 or samples.dtype != np.float32 or len(samples) < least_samples:
-        raise ValueError(
-            f"{what} takes one-dimensional float32 samples, at least {least_samples}, "
-            f"not {samples.dtype} {samples.shape}"
-        )
-
-
-def overlapping(
-    samples: NDArray[np.float32], count: int, length: int, hop: int
-) -> NDArray[np.float32]:
-    """Frames as a view, shape (count, length); cheaper than `sliding_window_view`."""
-    strides = (hop * samples.itemsize, samples.itemsize)
-    frames: NDArray[np.float32] = np.ndarray(
-        (count, length), np.float32, np.ascontiguousarray(samples), 0, strides
-    )
-    return frames
-
-
-def continued(
-    kept: NDArray[Any], count: int, measure: Callable[[int], NDArray[Any]]
-) -> NDArray[Any]:
-    """So many rows, those that are not kept measured from the first of them on."""
-    if not len(kept):
-        return measure(0)
-    return np.concatenate([kept, measure(len(kept))]) if len(kept) < count else kept

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from edge.cues import CUES, Cue
 from edge.features import FrontEnd
+from edge.sliding import RATE_HZ
 from training.cache import FeatureCache, progress
 from training.calibrate import Calibration
 from training.errors import TrainingError
@@ -51,7 +52,6 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Names = NDArray[np.str_]
-RATE_HZ = 16000
 NUMBERS = sum(cue.count for cue in CUES)
 OF_SPOOFS = np.repeat([cue.of_spoofs for cue in CUES], [cue.count for cue in CUES])
 SHRINKAGE = 0.05
@@ -432,7 +432,7 @@ def refuse_short(seconds: float, whose: str) -> None:
         TrainingError: says whose they are.
     """
     for cue in CUES:
-        least = cue.least_samples / cue.rate_hz
+        least = cue.least_samples / RATE_HZ
         if seconds < least:
             raise TrainingError(f"{whose} of {seconds:g} s; {cue.name} needs {least:.3f} s")
 
@@ -443,5 +443,5 @@ def _measure_chunk(what: tuple[Cue, tuple[Path, str]]) -> None:
     cue, (pool, stem) = what
     windows = np.load(pool / f"{stem}.audio.npy", mmap_mode="r")
     with threadpool_limits(1):
-        numbers = [cue.of(from_16_bits(window)) for window in windows]
+        numbers = [cue().numbers(from_16_bits(window), 0) for window in windows]
     write_array(pool / f"{stem}.{_kind(cue)}.npy", np.array(numbers).reshape(-1, cue.count))

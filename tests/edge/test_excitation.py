@@ -22,8 +22,6 @@ from edge.excitation import (
     NEIGHBOURS,
     NUMBERS,
     PREDICTION_FRAME,
-    RATE_HZ,
-    STEP,
     WHOLE_BAND_HZ,
     ExcitationStream,
     autocorrelation,
@@ -34,6 +32,7 @@ from edge.excitation import (
     remainder,
 )
 from edge.fft import rfft
+from edge.sliding import RATE_HZ, STEP
 
 SECONDS = 5
 TIME_S = np.arange(SECONDS * RATE_HZ) / RATE_HZ

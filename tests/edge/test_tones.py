@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from edge.fft import rfft
+from edge.sliding import RATE_HZ, STEP
 from edge.tones import (
     BIN_HZ,
     FAR,
@@ -17,9 +18,7 @@ from edge.tones import (
     LIMITS,
     LIMITS_HZ,
     NEAR,
-    RATE_HZ,
     SPACINGS_HZ,
-    STEP,
     TONES,
     ToneStream,
     in_phase,

@@ -13,9 +13,10 @@ import pytest
 
 from edge.cues import CUES
 from edge.features import window_features
+from edge.sliding import RATE_HZ
 from training.cli import main
 from training.config import RunSettings
-from training.cues import LIMIT, RATE_HZ, Fusion, Windows, fit_fusion, fit_within_sources
+from training.cues import LIMIT, Fusion, Windows, fit_fusion, fit_within_sources
 from training.errors import TrainingError
 from training.evaluate import write_json
 from training.models.cued import cued, without_cues

@@ -1,0 +1,95 @@
+"""Numbers of a window that slides by half seconds, measuring only what is new in it. Pure."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+
+RATE_HZ = 16000
+STEP = RATE_HZ // 2
+# Numbers and log-Mel share eight bits where a network is quantised, so what has no unit is
+# multiplied by this to be as large as decibels.
+UNITS = np.float32(20)
+
+
+class SlidingNumbers(ABC):
+    """Numbers of a sliding window.
+
+    A window that slides by other than whole half seconds is measured anew.
+
+    Attributes:
+        name: setting of `edge.features.FrontEnd` that asks for them.
+        count: how many numbers.
+        least_samples: of a window, at `RATE_HZ`.
+        version: part of a fingerprint.
+        of_spoofs: larger numbers are found in spoofs alone, so none may ever speak for a person.
+    """
+
+    name: ClassVar[str]
+    count: ClassVar[int]
+    least_samples: ClassVar[int]
+    version: ClassVar[int]
+    of_spoofs: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.reset()
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget the last window: the next one does not overlap it."""
+
+    def numbers(self, samples: Float32, slid_samples: int) -> Float32:
+        """Numbers of a window, equal to those that it has alone.
+
+        Args:
+            samples: the window, float32, shape (n,), of the same length each time.
+            slid_samples: how far it starts after the window of the last call; ignored when there
+                was none since `reset`.
+
+        Returns:
+            float32, shape (numbers,).
+
+        Raises:
+            ValueError: the samples are not one-dimensional float32, or too few.
+        """
+        if samples.ndim != 1 or samples.dtype != np.float32 or len(samples) < self.least_samples:
+            raise ValueError(
+                f"{self.name} takes one-dimensional float32 samples, at least "
+                f"{self.least_samples}, not {samples.dtype} {samples.shape}"
+            )
+        steps, off_grid = divmod(slid_samples, STEP)
+        if off_grid or not 0 <= steps < self._steps_held():
+            self.reset()
+        return self._measured(samples, steps)
+
+    @abstractmethod
+    def _steps_held(self) -> int:
+        """A window that slides by so many steps has nothing of the last one."""
+
+    @abstractmethod
+    def _measured(self, samples: Float32, steps: int) -> Float32:
+        """`numbers` of a window that slid by so many steps, or that nothing is held for."""
+
+
+def continued(
+    kept: NDArray[Any], count: int, measure: Callable[[int], NDArray[Any]]
+) -> NDArray[Any]:
+    """So many rows, those that are not kept measured from the first of them on."""
+    if not len(kept):
+        return measure(0)
+    return np.concatenate([kept, measure(len(kept))]) if len(kept) < count else kept
+
+
+def overlapping(samples: Float32, count: int, length: int, hop: int) -> Float32:
+    """Frames as a view, shape (count, length); cheaper than `sliding_window_view`."""
+    strides = (hop * samples.itemsize, samples.itemsize)
+    frames: Float32 = np.ndarray(
+        (count, length), np.float32, np.ascontiguousarray(samples), 0, strides
+    )
+    return frames
