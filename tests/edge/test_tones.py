@@ -14,7 +14,6 @@ from edge.tones import (
     BIN_HZ,
     FAR,
     FRAMES,
-    LEAST_SAMPLES,
     LIMITS,
     LIMITS_HZ,
     NEAR,
@@ -119,34 +118,6 @@ def test_a_window_gives_numbers_that_do_not_depend_on_its_level() -> None:
     window = noise() + tones_at(75, 0.001)
     loud, quiet = (tones(window * np.float32(level)) for level in (1, 0.003))
     np.testing.assert_allclose(quiet, loud, atol=0.05)
-
-
-@pytest.mark.parametrize(
-    "samples",
-    [
-        np.zeros(LEAST_SAMPLES),
-        np.ones(LEAST_SAMPLES),
-        np.eye(1, LEAST_SAMPLES, 3000)[0],
-        np.sign(np.sin(np.arange(LEAST_SAMPLES))),
-        1e-30 * np.sin(np.arange(LEAST_SAMPLES)),
-    ],
-)
-def test_nothing_that_is_heard_gives_numbers_that_are_none(samples: np.ndarray) -> None:
-    told = tones(samples.astype(np.float32))
-    assert told.min() >= LIMITS[0] and told.max() <= LIMITS[1]
-
-
-@pytest.mark.parametrize(
-    "samples",
-    [
-        np.zeros(LEAST_SAMPLES - 1, np.float32),
-        np.zeros((1, LEAST_SAMPLES), np.float32),
-        np.zeros(LEAST_SAMPLES),
-    ],
-)
-def test_what_is_no_window_is_refused(samples: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=str(LEAST_SAMPLES)):
-        tones(samples)
 
 
 def test_noise_is_as_loud_as_what_is_around() -> None:

@@ -70,3 +70,13 @@ def settings(tone_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run
         f"{TINY}cache: {folder / 'cache'}\ncorpora: [{{kind: folder, path: {tone_corpus}}}]\n"
     )
     return read_settings(folder / "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def run(brief: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, trained as a module's own `brief` says; tests read it only."""
+    from training.train import train
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(folder, brief, say=lambda line: None)
+    return folder

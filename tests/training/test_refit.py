@@ -25,13 +25,6 @@ def brief(settings: RunSettings) -> RunSettings:
 
 
 @pytest.fixture(scope="module")
-def run(brief: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    train(folder, brief, say=lambda line: None)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def pool(brief: RunSettings, run: Path) -> Path:
     return Path(brief.cache) / f"pool-{POOL.seed}"
 
