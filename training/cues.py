@@ -1,12 +1,11 @@
 """Let a finished network hear cues beside the spectrum (see edge/cues.py).
 
-A discriminant (Fisher, "The use of multiple measurements in taxonomic problems", 1936) is fitted to
-those numbers within sources, and how sources differ counts against them as how windows of a source
-do (McLaren and van Leeuwen, "Source-normalised-and-weighted LDA for robust speaker recognition
-using i-vectors", ICASSP 2011): what tells a source, and not the class, tells it nothing. How much
-it counts beside the network's logit is fitted on `val` by logistic regression (Bruemmer et al.,
-"Fusion of heterogeneous speaker recognition systems", IEEE TASLP 2007), with a network as judge
-that has not been trained on `val`, and discriminants that have not either.
+A teller, which is a small network of those numbers, is fitted to pairs of windows of one source, a
+human and a synthetic one (RankNet, Burges et al., "Learning to rank using gradient descent", ICML
+2005): what tells a source, and not the class, tells it nothing. How much it counts beside the
+network's logit is fitted on `val` by logistic regression (Bruemmer et al., "Fusion of heterogeneous
+speaker recognition systems", IEEE TASLP 2007), with a network as judge that has not been trained on
+`val`, and tellers that have not either.
 """
 
 from __future__ import annotations
@@ -54,15 +53,14 @@ Bools = NDArray[np.bool_]
 Names = NDArray[np.str_]
 NUMBERS = sum(cue.count for cue in CUES)
 OF_SPOOFS = np.repeat([cue.of_spoofs for cue in CUES], [cue.count for cue in CUES])
-SHRINKAGE = 0.05
 # A deviation or two says all that a number has to say; farther out are clicks and silence.
 LIMIT = 2.0
 # A source counts if it has so many windows of either class.
 LEAST_WINDOWS = 5
 # More windows than these give a source no more weight.
-MOST_PAIRS, MOST_WINDOWS = 100, 200
-# Spread of sources' means beside the spread within sources, both of unit trace.
-BETWEEN_SOURCES = 1.0
+MOST_PAIRS = 100
+# A teller is the mean of so many, which differ in where they began and what they drew.
+SEEDS = (1, 2, 3)
 # As in the evaluations of speaker recognition by NIST.
 SPOOF_PRIOR = 0.01
 
@@ -88,21 +86,38 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Discriminant:
-    """A weighted sum of numbers that has unit deviation where it was fitted; higher = spoof."""
+class Teller:
+    """A small network of numbers that has unit deviation where it was fitted; higher = spoof.
+
+    Attributes:
+        scale: of the numbers.
+        hidden: weights of each rectified unit, shape (numbers, units).
+        biases: of the units, shape (units,).
+        out: what each unit counts, shape (units,).
+        straight: what each number counts by itself, shape (numbers,).
+    """
 
     scale: Scale
-    weights: Float64
+    hidden: Float64
+    biases: Float64
+    out: Float64
+    straight: Float64
 
     def of(self, numbers: Float32) -> Float64:
         """Of (windows, numbers): shape (windows,)."""
-        told: Float64 = _standard(numbers, self.scale) @ self.weights
+        standard = _standard(numbers, self.scale)
+        units = np.maximum(standard @ self.hidden + self.biases, 0)
+        told: Float64 = units @ self.out + standard @ self.straight
         return told
+
+    def times(self, factor: float) -> Teller:
+        """One that says so many times as much."""
+        return replace(self, out=factor * self.out, straight=factor * self.straight)
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """log-odds = `alone` * those of the network alone + `told` * the discriminant + `offset`."""
+    """log-odds = `alone` * those of the network alone + `told` * the teller + `offset`."""
 
     alone: float
     told: float
@@ -113,20 +128,24 @@ class Fusion:
         return self.alone * log_odds + self.told * told + self.offset
 
 
-def fit_within_sources(windows: Windows, of_spoofs: Bools | None = None) -> Discriminant:
+def fit_within_sources(
+    windows: Windows, of_spoofs: Bools | None = None, seeds: Sequence[int] = SEEDS
+) -> Teller:
     """What tells the classes apart in sources that publish both.
 
     Args:
         windows: measured.
-        of_spoofs: whose weights must not be below nought, shape (numbers,); without it none.
+        of_spoofs: numbers that must never speak for a person, shape (numbers,); without it none.
+        seeds: the teller is the mean of one for each.
 
     Raises:
         TrainingError: no source has windows enough of both classes.
     """
-    scale = Scale.of(windows.numbers)
-    standard = _standard(windows.numbers, scale)
+    # Here, so that the processes that only measure do without Keras.
+    from training.models.pairwise import fit_pairs
+
     sides = [
-        [standard[(windows.sources == name) & (windows.spoof == side)] for side in (False, True)]
+        [np.flatnonzero((windows.sources == name) & (windows.spoof == side)) for side in (0, 1)]
         for name in np.unique(windows.sources)
     ]
     mixed = [pair for pair in sides if min(map(len, pair)) >= LEAST_WINDOWS]
@@ -135,48 +154,31 @@ def fit_within_sources(windows: Windows, of_spoofs: Bools | None = None) -> Disc
             f"no source of the pools has {LEAST_WINDOWS} windows of both classes; make a pool "
             "from corpora that publish human speech and spoofs"
         )
-    size = standard.shape[1]
-    apart, spread = np.zeros(size), np.zeros((size, size))
-    for human, synthetic in mixed:
-        pairs = min(len(human), len(synthetic), MOST_PAIRS)
-        apart += pairs * (synthetic.mean(0) - human.mean(0))
-        for side in (human, synthetic):
-            moved = side - side.mean(0)
-            spread += min(len(side), MOST_WINDOWS) / len(side) * moved.T @ moved
-    spread = _of_unit_trace(spread) + BETWEEN_SOURCES * _of_unit_trace(_between(sides))
-    spread *= size / np.trace(spread)
-    least = np.where(np.zeros(size, bool) if of_spoofs is None else of_spoofs, 0, -np.inf)
-    weights = _discriminant((1 - SHRINKAGE) * spread + SHRINKAGE * np.eye(size), apart, least)
-    return Discriminant(scale, weights / (standard @ weights).std())
+    scale = Scale.of(windows.numbers)
+    standard = _standard(windows.numbers, scale).astype(np.float32)
+    share = np.array([min(len(human), len(spoof), MOST_PAIRS) for human, spoof in mixed], float)
+
+    def pairs(rng: np.random.Generator, count: int) -> tuple[Float32, Float32]:
+        chosen = rng.choice(len(mixed), count, p=share / share.sum())
+        human, spoof = (
+            np.array([rng.choice(mixed[one][side]) for one in chosen]) for side in (0, 1)
+        )
+        return standard[human], standard[spoof]
+
+    told = np.zeros(standard.shape[1], bool) if of_spoofs is None else of_spoofs
+    found = [_unit(Teller(scale, **vars(fit_pairs(pairs, told, seed))), windows) for seed in seeds]
+    return Teller(
+        scale,
+        np.concatenate([one.hidden for one in found], axis=1),
+        np.concatenate([one.biases for one in found]),
+        np.concatenate([one.out for one in found]) / len(found),
+        np.mean([one.straight for one in found], axis=0),
+    )
 
 
-def _discriminant(spread: Float64, apart: Float64, least: Float64) -> Float64:
-    """Fisher's weights, none below the `least` of its number; all of shape (numbers,)."""
-    from scipy.optimize import lsq_linear
-
-    # w'Sw / 2 - a'w is least where |R'w - b| is, with S = RR' and Rb = a.
-    root = np.linalg.cholesky(spread)
-    found: Float64 = lsq_linear(root.T, np.linalg.solve(root, apart), (least, np.inf)).x
-    return found
-
-
-def _between(sides: Sequence[Sequence[Float64]]) -> Float64:
-    """How the means of sources lie around those of their class, shape (numbers, numbers).
-
-    Args:
-        sides: of each source its human and its synthetic windows, (windows, numbers) each.
-    """
-    scatter: Float64 = np.zeros((sides[0][0].shape[1],) * 2)
-    for of_class in zip(*sides, strict=True):
-        means = np.array([side.mean(0) for side in of_class if len(side) >= LEAST_WINDOWS])
-        means -= means.mean(0)
-        scatter += means.T @ means
-    return scatter
-
-
-def _of_unit_trace(scatter: Float64) -> Float64:
-    trace = np.trace(scatter)
-    return scatter / trace if trace > 0 else scatter  # a single source has nothing beside it
+def _unit(teller: Teller, windows: Windows) -> Teller:
+    """The teller with unit deviation on some windows."""
+    return teller.times(1 / float(teller.of(windows.numbers).std()))
 
 
 def _standard(numbers: Float32, scale: Scale) -> Float64:
@@ -186,13 +188,13 @@ def _standard(numbers: Float32, scale: Scale) -> Float64:
 def fit_fusion(log_odds: Float64, told: Float64, labels: NDArray[Any]) -> Fusion:
     """Logistic regression of two variables.
 
-    What the discriminant counts beside the network is fitted as if one recording in a hundred
+    What the teller counts beside the network is fitted as if one recording in a hundred
     (`SPOOF_PRIOR`) were a spoof: a device alerts where human speech hardly ever is, and a weight
     fitted to both classes alike is too large there. What comes of the sum has equal priors.
 
     Args:
         log_odds: calibrated, of recordings by the network alone, shape (recordings,).
-        told: by the discriminant, shape (recordings,).
+        told: by the teller, shape (recordings,).
         labels: 1 = spoof.
 
     Raises:
@@ -238,7 +240,7 @@ def add_cues(
     Args:
         run: finished and calibrated.
         pools: windows of training data with their audio; what is measured is left beside them.
-        folds: such pools of sources of `val`. The discriminant that ships is fitted to them too,
+        folds: such pools of sources of `val`. The teller that ships is fitted to them too,
             but a recording is judged by one that no pool with its source was fitted to.
         judge: a calibrated run that has not been trained on `val`; it may be the run itself.
         out: folder of the new run.
@@ -273,9 +275,7 @@ def add_cues(
     found = _figures(judge, heard, fusion, say)
     whole = fit_within_sources(windows, OF_SPOOFS)
     share = fusion.told / (fusion.alone * calibration.scale)
-    model = cued(
-        load_model(run), whole.scale.mean, whole.scale.deviation, share * whole.weights, LIMIT
-    )
+    model = cued(load_model(run), whole.times(share), LIMIT)
     out.mkdir(parents=True, exist_ok=True)
     model.save(out / "model.keras")
     new = replace(settings, front_end=_with_cues(settings.front_end))
@@ -293,7 +293,7 @@ def add_cues(
 
 @dataclass(frozen=True)
 class _Heard:
-    """`val` in one condition: the judge's logits, calibrated, and what the discriminant says."""
+    """`val` in one condition: the judge's logits, calibrated, and what the teller says."""
 
     alone: Scored
     log_odds: Float64
@@ -329,15 +329,15 @@ def _judged(judge: Path, windows: Windows, fold_sources: Sequence[set[str]]) -> 
         for one in {id(one): one for one in fitted}.values():
             mine = [index for index, its in enumerate(fitted) if its is one]
             told[mine] = score_trials(
-                _teller(one, frames), [trials[i] for i in mine], cache, name, corpus.noises
+                _told(one, frames), [trials[i] for i in mine], cache, name, corpus.noises
             )
         heard[name] = _Heard(Scored(trials, alone), calibration.log_ratio(alone), told)
     return heard
 
 
-def _teller(discriminant: Discriminant, frames: int) -> WindowScorer:
-    """What a discriminant says of features (windows, rows, bands)."""
-    return lambda features: discriminant.of(
+def _told(teller: Teller, frames: int) -> WindowScorer:
+    """What a teller says of features (windows, rows, bands)."""
+    return lambda features: teller.of(
         features[:, frames:].reshape(len(features), -1)[:, :NUMBERS]
     )
 

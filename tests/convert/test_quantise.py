@@ -19,8 +19,10 @@ from edge.inference import Scorer, load_runtime
 pytest.importorskip("tensorflow")
 
 from convert.quantise import convert_model
+from training.cues import Teller
 from training.models import ModelSettings, build_model
 from training.models.cued import cued
+from training.pool import Scale
 
 FRAMES, BANDS = 61, 40
 RNG = np.random.default_rng(5)
@@ -84,8 +86,10 @@ def test_what_cues_add_is_delegated_too_and_survives_eight_bits(variant):
     if load_runtime().name != "ai-edge-litert":
         pytest.skip("tflite-runtime delegates no int8 operation")
     numbers = 50
-    mean, weights = RNG.normal(0, 10, numbers), RNG.normal(0, 0.1, numbers)
-    model = cued(network("mean-std"), mean, np.full(numbers, 4.0), weights, 2.0)
+    mean = RNG.normal(0, 10, numbers).astype(np.float32)
+    weights = (RNG.normal(0, 0.1, shape) for shape in ((numbers, 8), 8, 8, numbers))
+    teller = Teller(Scale(mean, np.full(numbers, 4, np.float32)), *weights)
+    model = cued(network("mean-std"), teller, 2.0)
     rows = np.zeros((len(WINDOWS), 2, BANDS), np.float32)
     told = mean + RNG.normal(0, 6, (len(WINDOWS), numbers))
     rows.reshape(len(WINDOWS), -1)[:, :numbers] = told

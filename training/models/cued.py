@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
-STANDARD, LOGIT = "cues_standard", "cues_logit"
+if TYPE_CHECKING:
+    from training.cues import Teller
+
+STANDARD, HIDDEN, LOGIT, STRAIGHT = (
+    "cues_standard", "cues_hidden", "cues_logit", "cues_straight"
+)
 
 
-def cued(
-    network: Any, mean: Float32, deviation: Float32, weights: NDArray[Any], limit: float
-) -> Any:
-    """A network whose logit has another one added, a weighted sum of the cues' numbers.
+def cued(network: Any, teller: Teller, limit: float) -> Any:
+    """A network whose logit has what a teller says of the cues' numbers added.
 
     Args:
         network: of input (frames, bands, 1) and one logit.
-        mean, deviation: of each number, shape (numbers,).
-        weights: of each number in deviations, shape (numbers,).
+        teller: see there.
         limit: a number counts for no more than so many deviations.
 
     Returns:
         Of input (rows, bands, 1), as `edge.features.window_features` gives it.
     """
     _, frames, bands, _ = network.input_shape
-    rows = -(-len(mean) // bands)
+    count, units = teller.hidden.shape
+    rows = -(-count // bands)
     inputs = keras.Input((frames + rows, bands, 1), name="log_mel")
     logit = network(layers.Cropping2D(((0, rows), (0, 0)))(inputs))
     numbers = layers.Flatten()(layers.Cropping2D(((frames, 0), (0, 0)))(inputs))
     standard = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name=STANDARD)
+    limited = layers.Activation("hard_tanh")(standard(numbers))
+    hidden = layers.Dense(units, activation="relu", name=HIDDEN)
     told = layers.Dense(1, use_bias=False, name=LOGIT)
-    added = told(layers.Activation("hard_tanh")(standard(numbers)))
-    made = keras.Model(inputs, layers.Add()([logit, added]), name="cued")
-    # What fills up the rows is nought, and has no weight.
-    places = np.arange(rows * bands) < len(mean)
-    means, variances = np.zeros(len(places)), np.ones(len(places))
-    means[places], variances[places] = mean, np.square(limit * deviation)
-    kernel = np.zeros((len(places), 1))
-    kernel[places, 0] = limit * weights
+    straight = layers.Dense(1, use_bias=False, name=STRAIGHT)
+    added = layers.Add()([logit, told(hidden(limited)), straight(limited)])
+    made = keras.Model(inputs, added, name="cued")
+
+    def filled_up(weights: NDArray[Any]) -> NDArray[Any]:
+        # What fills up the rows is nought, and has no weight.
+        return np.pad(limit * weights, ((0, rows * bands - count), (0, 0)))
+
+    means, variances = np.zeros(rows * bands), np.ones(rows * bands)
+    means[:count] = teller.scale.mean
+    variances[:count] = np.square(limit * teller.scale.deviation)
     standard.set_weights([means, variances])
-    told.set_weights([kernel])
+    hidden.set_weights([filled_up(teller.hidden), teller.biases])
+    told.set_weights([teller.out[:, None]])
+    straight.set_weights([filled_up(teller.straight[:, None])])
     return made
 
 
