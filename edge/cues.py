@@ -10,13 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.excitation import ExcitationStream
+from edge.periodicity import PeriodicityStream
 from edge.sliding import Float32, SlidingNumbers
 from edge.tones import ToneStream
 
 Cue = type[SlidingNumbers]
 
 # In this order in the features. A new one is added at the end.
-CUES: tuple[Cue, ...] = (ExcitationStream, ToneStream)
+CUES: tuple[Cue, ...] = (ExcitationStream, ToneStream, PeriodicityStream)
 
 
 class CueStream:

@@ -59,6 +59,7 @@ class FrontEnd:
         excitation: after the frames come rows of cues, among them how the voice was excited (see
             `edge.excitation`); `sample_rate_hz` must be 16000.
         tones: among these cues are tones that a synthesiser leaves (see `edge.tones`); likewise.
+        periodicity: among them is how alike a voice's periods are (see `edge.periodicity`).
     """
 
     sample_rate_hz: int = 16000
@@ -75,6 +76,7 @@ class FrontEnd:
     normalisation: str = "none"
     excitation: bool = False
     tones: bool = False
+    periodicity: bool = False
 
     def __post_init__(self) -> None:
         if self.filterbank not in FILTERBANKS:

@@ -236,7 +236,8 @@ class Run:
 
         if settings.front_end.cues:
             raise TrainingError(
-                "networks are trained without cues (front_end.excitation, front_end.tones); "
+                "networks are trained without cues "
+                f"({', '.join(f'front_end.{cue.name}' for cue in settings.front_end.cues)}); "
                 "add them to a finished one with `earwitness-train add-cues`"
             )
         keras.utils.set_random_seed(settings.seed)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge import excitation, tones
+from edge import excitation, periodicity, tones
 from edge.cues import CUES, Cue
 
-LIMITS = {"excitation": excitation.LIMITS, "tones": tones.LIMITS}
+LIMITS = {
+    "excitation": excitation.LIMITS,
+    "tones": tones.LIMITS,
+    "periodicity": periodicity.LIMITS,
+}
 LEAST = max(cue.least_samples for cue in CUES)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.audio.block import AudioBlock
+from edge.cues import CUES
 from edge.decision import Calibration, DecisionRule, DecisionSettings, sigmoid
 from edge.detector import Detector, DetectorSettings, judge_recording
 from edge.features import FrontEnd, window_features
@@ -72,7 +73,7 @@ def test_windows_cover_a_recording_with_the_last_flush_with_its_end(length):
     assert result.windows[-1].end == length
 
 
-HEARD = dataclasses.replace(FRONT_END, excitation=True, tones=True)
+HEARD = dataclasses.replace(FRONT_END, **{cue.name: True for cue in CUES})
 
 
 def told_in_rows(features: np.ndarray) -> float:

@@ -28,7 +28,8 @@ from edge.features import (
     mel_to_hz,
     window_features,
 )
-from edge.tones import TONES, tones
+from edge.periodicity import periodicity
+from edge.tones import tones
 
 RATE_HZ = 16000
 BASELINE = FrontEnd()
@@ -330,7 +331,7 @@ def test_unknown_and_missing_settings_are_refused(change):
 
 
 HEARD = dataclasses.replace(SHIPPED, excitation=True)
-BOTH = dataclasses.replace(HEARD, tones=True)
+ALL = dataclasses.replace(HEARD, **{cue.name: True for cue in CUES})
 
 
 def test_excitation_comes_in_rows_after_the_frames():
@@ -356,10 +357,10 @@ def test_rows_hold_all_numbers_however_few_the_bands_are():
 
 def test_cues_follow_each_other():
     samples = noise(5 * RATE_HZ)
-    rest = window_features(samples, BOTH)[BOTH.frame_count(len(samples)) :].reshape(-1)
-    np.testing.assert_array_equal(rest[:NUMBERS], excitation(samples))
-    np.testing.assert_array_equal(rest[NUMBERS : NUMBERS + TONES], tones(samples))
-    assert not rest[NUMBERS + TONES :].any()
+    rest = window_features(samples, ALL)[ALL.frame_count(len(samples)) :].reshape(-1)
+    told = [excitation(samples), tones(samples), periodicity(samples)]
+    np.testing.assert_array_equal(rest[: sum(map(len, told))], np.concatenate(told))
+    assert not rest[sum(map(len, told)) :].any()
 
 
 def test_without_cues_the_features_are_log_mel_alone():
@@ -370,9 +371,9 @@ def test_without_cues_the_features_are_log_mel_alone():
 
 def test_a_front_end_from_before_there_was_a_cue_is_the_same_as_then():
     settings = SHIPPED.to_dict()
-    assert "excitation" not in settings and "tones" not in settings
+    assert not {cue.name for cue in CUES} & set(settings)
     assert FrontEnd.from_dict(settings) == SHIPPED
-    assert FrontEnd.from_dict({**settings, "excitation": False, "tones": False}) == SHIPPED
+    assert FrontEnd.from_dict({**settings, **{cue.name: False for cue in CUES}}) == SHIPPED
     # That of the bundles 0.10.0 and 0.11.0, which devices hold.
     held = FrontEnd(
         n_fft=512,
@@ -392,7 +393,7 @@ def test_a_front_end_from_before_there_was_a_cue_is_the_same_as_then():
 @pytest.mark.parametrize("cue", CUES)
 def test_a_cue_has_a_fingerprint_of_its_own_and_its_own_rate(cue):
     heard = dataclasses.replace(SHIPPED, **{cue.name: True})
-    assert len({one.fingerprint() for one in (heard, SHIPPED, BOTH)}) == 3
+    assert len({one.fingerprint() for one in (heard, SHIPPED, ALL)}) == 3
     assert FrontEnd.from_dict(heard.to_dict()) == heard
     with pytest.raises(ValueError, match=f"{cue.name} is measured at 16000"):
         dataclasses.replace(heard, sample_rate_hz=8000, fmax_hz=4000.0)

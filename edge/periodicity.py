@@ -1,0 +1,199 @@
+"""How alike the periods of a voice are: numbers of a window that its spectrum does not hold.
+
+From one period to the next a larynx never does quite the same (jitter and shimmer; Titze,
+"Workshop on acoustic voice analysis", NCVS 1995), breath is noise between its pulses, and both
+depend on frequency. A synthesiser makes periods from frames of 10 ms and more, and noise from
+nothing. Both show in the autocorrelation of a few bands, at the lag of a period and of two
+(Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
+ratio of a sampled sound", Proc. IFA 1993), and a telephone hardly changes them. Pure.
+
+All of it lies on a grid of half seconds, so that a window which slides by them keeps what it has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.fft import rfft
+from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, continued, overlapping
+
+Float32 = NDArray[np.float32]
+
+# Part of a fingerprint: raise it when the numbers that this module computes change.
+VERSION = 1
+
+FRAME = 1024
+FRAMES = 14  # of a step; none reaches into the next
+HOP = (STEP - FRAME) // (FRAMES - 1)
+LOUDER = 8  # of them, that are measured
+BANDS_HZ = ((80, 1000), (1000, 2000), (2000, 3400), (3400, 7000), (250, 3400))
+PITCH_BANDS = (0, 4)  # in which the period is looked for
+PERIODS = range(40, 231)  # samples: 69 to 400 Hz
+# Of two lags that are as good, the shorter is the period.
+LAG_COST = np.float32(0.0008)
+# Near a period and two the best lag is looked for; half a period away is taken as it is.
+PERIODS_AWAY = np.repeat([1, 2, 0.5], [5, 7, 1])
+BESIDE = np.concatenate([np.arange(-2, 3), np.arange(-3, 4), [0]])
+ONE, TWO, HALF = slice(0, 5), slice(5, 12), slice(12, 13)
+
+VOICED = np.float32(0.5)
+QUIETEST = np.float32(1 / 30)  # beside the middle one of a window's frames
+UNLIKE_LIMITS = (np.float32(0.01), np.float32(1.5))
+TINY = np.float32(1e-9)
+
+# Of a frame: how periodic it is, the log of its period, and of each band three numbers.
+OF_A_FRAME = 2 + 3 * len(BANDS_HZ)
+NUMBERS = 2 + 4 * len(BANDS_HZ)
+LEAST_SAMPLES = STEP
+LIMITS = (-50, 120)
+
+
+def periodicity(samples: Float32) -> Float32:
+    """How alike the periods of a window's voice are; its level does not count.
+
+    Args:
+        samples: float32, shape (n,), 16 kHz, at least `LEAST_SAMPLES`.
+
+    Returns:
+        float32, shape (`NUMBERS`,), within `LIMITS`: the share of frames with a period, the log of
+        the period; then of each band, over the more periodic half, how alike a period and the next
+        are (minus the log of what is unlike, mean and deviation), how alike a period and the next
+        but one, and how alike what is half a period apart.
+
+    Raises:
+        ValueError: the samples are not one-dimensional float32, or too few.
+    """
+    return PeriodicityStream().numbers(samples, 0)
+
+
+class PeriodicityStream(SlidingNumbers):
+    """`periodicity` of a sliding window."""
+
+    name, count, least_samples, version = "periodicity", NUMBERS, LEAST_SAMPLES, VERSION
+
+    def reset(self) -> None:
+        self._frames = np.empty((0, LOUDER, OF_A_FRAME + 1), np.float32)
+
+    def _steps_held(self) -> int:
+        return len(self._frames)
+
+    def _measured(self, samples: Float32, steps: int) -> Float32:
+        self._frames = continued(
+            self._frames[steps:],
+            len(samples) // STEP,
+            lambda first: louder_frames(samples[first * STEP :]),
+        )
+        limited: Float32 = np.clip(UNITS * _over_frames(self._frames), *LIMITS)
+        return limited
+
+
+def louder_frames(samples: Float32) -> Float32:
+    """Of each step's louder frames what `of_frames` tells, and their power.
+
+    (n,) -> (steps, LOUDER, OF_A_FRAME + 1)
+    """
+    steps = len(samples) // STEP
+    frames = np.stack(
+        [
+            overlapping(samples[step * STEP : (step + 1) * STEP], FRAMES, FRAME, HOP)
+            for step in range(steps)
+        ]
+    )
+    power = np.einsum("sft,sft->sf", frames, frames)
+    louder = np.sort(np.argpartition(power, -LOUDER, axis=1)[:, -LOUDER:], axis=1)
+    chosen = frames[np.arange(steps)[:, None], louder].reshape(-1, FRAME)
+    return of_frames(chosen).reshape(steps, LOUDER, -1)
+
+
+def of_frames(frames: Float32) -> Float32:
+    """How periodic frames are, shape (frames, OF_A_FRAME + 1); the last is their power.
+
+    Args:
+        frames: shape (frames, FRAME).
+    """
+    tables = _tables()
+    centred = frames - frames.mean(axis=1, keepdims=True)
+    spectra = rfft(centred * tables.window)
+    power = np.square(spectra.real) + np.square(spectra.imag)
+    # Each band at unit power, so that what follows is 1 at lag 0.
+    bands = power[:, None] * tables.bands
+    bands /= bands.sum(axis=2, keepdims=True) + TINY
+    pitch = _autocorrelation(bands[:, PITCH_BANDS].mean(axis=1))
+    lags = pitch * tables.lag_weights
+    rows = np.arange(len(frames))
+    period = lags[:, PERIODS.start : PERIODS.stop].argmax(axis=1) + PERIODS.start
+    before, peak, after = (lags[rows, period + beside] for beside in (-1, 0, 1))
+    # A parabola through three points; at an end of the range there may be no peak.
+    bent = before - 2 * peak + after
+    exact = period + np.clip((before - after) / (2 * np.minimum(bent, -TINY)), -0.5, 0.5)
+    near = np.outer(exact, PERIODS_AWAY).round().astype(np.intp) + BESIDE
+    alike = bands @ tables.cosines[near].transpose(0, 2, 1)
+    unlike = 1 - np.stack([alike[..., ONE].max(axis=2), alike[..., TWO].max(axis=2)], axis=2)
+    told = -np.log(np.clip(unlike, *UNLIKE_LIMITS))
+    of_bands = np.concatenate([told, alike[..., HALF]], axis=2).reshape(len(frames), -1)
+    return np.concatenate(
+        [
+            np.stack([pitch[rows, period], np.log(exact)], axis=1),
+            of_bands,
+            power.sum(axis=1)[:, None],
+        ],
+        axis=1,
+        dtype=np.float32,
+    )
+
+
+def _autocorrelation(power: Float32) -> Float32:
+    """At lags of a period at most: (frames, bins) -> (frames, PERIODS.stop + 1)."""
+    even = np.concatenate([power, power[:, -2:0:-1]], axis=1)
+    # What is real and even has its inverse transform in the transform itself. Of both sides' power
+    # one is counted.
+    alike = rfft(even).real[:, : PERIODS.stop + 1] / np.float32(2)
+    made: Float32 = alike / _tables().of_window[: PERIODS.stop + 1]
+    return made
+
+
+def _over_frames(held: Float32) -> Float32:
+    """(steps, LOUDER, OF_A_FRAME + 1) -> (NUMBERS,), without their units."""
+    frames = held.reshape(-1, OF_A_FRAME + 1)
+    power = frames[:, -1]
+    heard = frames[power >= QUIETEST * np.median(power), :-1]
+    voicing = heard[:, 0]
+    periodic = heard[np.argsort(voicing, kind="stable")[len(voicing) // 2 :]]
+    bands = periodic[:, 2:].reshape(len(periodic), len(BANDS_HZ), 3)
+    one, two, half = bands.transpose(2, 0, 1)
+    of_bands = np.stack([one.mean(0), one.std(0), two.mean(0), half.mean(0)], axis=1)
+    whole = [np.mean(voicing > VOICED), np.median(periodic[:, 1])]
+    return np.concatenate([whole, of_bands.reshape(-1)], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    window: Float32  # (FRAME,)
+    of_window: Float32  # its autocorrelation, 1 at lag 0: (lags,)
+    bands: Float32  # which bins are in each: (bands, bins)
+    # From a power spectrum its autocorrelation, that of the window divided out, as Boersma does.
+    cosines: Float32  # (lags, bins)
+    lag_weights: Float32  # (PERIODS.stop + 1,)
+
+
+@lru_cache(maxsize=1)
+def _tables() -> _Tables:
+    """Constants, made once."""
+    window = np.hanning(FRAME + 1)[:-1]
+    lags = np.arange(2 * PERIODS.stop + 4)
+    # As the frames' own, it wraps around.
+    of_window = np.fft.irfft(np.abs(np.fft.rfft(window)) ** 2)[lags]
+    of_window /= of_window[0]
+    hz = np.fft.rfftfreq(FRAME, 1 / RATE_HZ)
+    angles = 2 * np.pi / FRAME * (np.outer(lags, np.arange(len(hz))) % FRAME)
+    return _Tables(
+        window=window.astype(np.float32),
+        of_window=of_window.astype(np.float32),
+        bands=np.array([(hz >= low) & (hz < high) for low, high in BANDS_HZ], np.float32),
+        cosines=(np.cos(angles) / of_window[:, None]).astype(np.float32),
+        lag_weights=1 - LAG_COST * np.arange(PERIODS.stop + 1, dtype=np.float32),
+    )
