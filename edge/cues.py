@@ -10,14 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.excitation import ExcitationStream
+from edge.modulation import ModulationStream
 from edge.periodicity import PeriodicityStream
 from edge.sliding import Float32, SlidingNumbers
 from edge.tones import ToneStream
 
 Cue = type[SlidingNumbers]
 
-# In this order in the features. A new one is added at the end.
-CUES: tuple[Cue, ...] = (ExcitationStream, ToneStream, PeriodicityStream)
+# In this order in the features: bundles hold those of theirs in it.
+CUES: tuple[Cue, ...] = (ExcitationStream, ModulationStream, ToneStream, PeriodicityStream)
 
 
 class CueStream:

@@ -58,8 +58,9 @@ class FrontEnd:
             its standard deviation); "band-mean" (subtract each band's own mean over the window).
         excitation: after the frames come rows of cues, among them how the voice was excited (see
             `edge.excitation`); `sample_rate_hz` must be 16000.
-        tones: among these cues are tones that a synthesiser leaves (see `edge.tones`); likewise.
-        periodicity: among them is how alike a voice's periods are (see `edge.periodicity`).
+        tones: among them are tones that a synthesiser leaves (see `edge.tones`); likewise.
+        modulation: among them is how a voice's envelopes move (see `edge.modulation`); likewise.
+        periodicity: among them is how alike its periods are (see `edge.periodicity`); likewise.
     """
 
     sample_rate_hz: int = 16000
@@ -76,6 +77,7 @@ class FrontEnd:
     normalisation: str = "none"
     excitation: bool = False
     tones: bool = False
+    modulation: bool = False
     periodicity: bool = False
 
     def __post_init__(self) -> None:

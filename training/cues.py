@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cues import CUES, Cue
+from edge.excitation import ExcitationStream
 from edge.features import FrontEnd
 from edge.sliding import RATE_HZ
 from training.cache import FeatureCache, progress
@@ -51,8 +52,10 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Names = NDArray[np.str_]
-NUMBERS = sum(cue.count for cue in CUES)
-OF_SPOOFS = np.repeat([cue.of_spoofs for cue in CUES], [cue.count for cue in CUES])
+# Excitation holds modulation, and what it holds besides, periodicity tells better.
+ADDED = tuple(cue for cue in CUES if cue is not ExcitationStream)
+NUMBERS = sum(cue.count for cue in ADDED)
+OF_SPOOFS = np.repeat([cue.of_spoofs for cue in ADDED], [cue.count for cue in ADDED])
 # A deviation or two says all that a number has to say; farther out are clicks and silence.
 LIMIT = 2.0
 # A source counts if it has so many windows of either class.
@@ -389,7 +392,7 @@ def _write_val(
 
 
 def _with_cues(front_end: FrontEnd) -> FrontEnd:
-    return FrontEnd.from_dict({**front_end.to_dict(), **{cue.name: True for cue in CUES}})
+    return FrontEnd.from_dict({**front_end.to_dict(), **{cue.name: True for cue in ADDED}})
 
 
 def measured(pools: Sequence[Path]) -> Windows:
@@ -398,7 +401,7 @@ def measured(pools: Sequence[Path]) -> Windows:
     Raises:
         TrainingError: a pool holds no audio, or its windows are too short.
     """
-    missing = [(cue, place) for cue in CUES for place in chunks_without(_kind(cue), pools)]
+    missing = [(cue, place) for cue in ADDED for place in chunks_without(_kind(cue), pools)]
     if missing:
         pool, stem = missing[0][1]
         samples = np.load(pool / f"{stem}.audio.npy", mmap_mode="r").shape[1]
@@ -410,7 +413,7 @@ def measured(pools: Sequence[Path]) -> Windows:
                 pass
     stems = [pool / stem for pool in pools for stem in chunk_stems(pool)]
     numbers = [
-        np.concatenate([np.load(f"{stem}.{_kind(cue)}.npy") for cue in CUES], axis=1)
+        np.concatenate([np.load(f"{stem}.{_kind(cue)}.npy") for cue in ADDED], axis=1)
         for stem in stems
     ]
     return Windows(
@@ -431,7 +434,7 @@ def refuse_short(seconds: float, whose: str) -> None:
     Raises:
         TrainingError: says whose they are.
     """
-    for cue in CUES:
+    for cue in ADDED:
         least = cue.least_samples / RATE_HZ
         if seconds < least:
             raise TrainingError(f"{whose} of {seconds:g} s; {cue.name} needs {least:.3f} s")

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from edge.excitation import (
-    BAND_EDGES_HZ,
-    BANDS,
-    COMODULATIONS,
-    ENVELOPE_FRAME,
-    ENVELOPE_HOP,
-    LEAST_SAMPLES,
-    MODULATIONS,
-    MODULATIONS_HZ,
-    NEIGHBOURS,
     NUMBERS,
     PREDICTION_FRAME,
-    WHOLE_BAND_HZ,
     ExcitationStream,
     autocorrelation,
-    band_envelopes,
     excitation,
     inverse,
     predictors,
     remainder,
 )
 from edge.fft import rfft
+from edge.modulation import LEAST_SAMPLES, modulation
 from edge.sliding import RATE_HZ, STEP
 
 SECONDS = 5
@@ -44,11 +33,6 @@ def noise(seconds: float = SECONDS, seed: int = 7) -> np.ndarray:
     return (rng.normal(0, 0.1, count) * (1.2 + np.sin(np.arange(count) / 2500))).astype(np.float32)
 
 
-def told_modulations(samples: np.ndarray) -> np.ndarray:
-    numbers = excitation(samples.astype(np.float32))[:MODULATIONS]
-    return numbers.reshape(BANDS, len(MODULATIONS_HZ))
-
-
 def test_a_window_gives_numbers_that_do_not_depend_on_its_level() -> None:
     loud, quiet = (excitation(noise() * np.float32(level)) for level in (1, 0.003))
     assert loud.shape == (NUMBERS,) and loud.dtype == np.float32
@@ -60,33 +44,9 @@ def test_an_offset_of_the_microphone_changes_next_to_nothing() -> None:
     np.testing.assert_allclose(there, without, atol=1e-3)
 
 
-@pytest.mark.parametrize("hz", [12, 35, 80, 150, 270])
-def test_a_modulation_is_found_at_its_rate(hz: float) -> None:
-    moved = noise() * (1 + 0.5 * np.sin(2 * np.pi * hz * TIME_S))
-    found = told_modulations(moved) - told_modulations(noise())
-    [wanted] = [i for i, (low, high) in enumerate(MODULATIONS_HZ) if low <= hz < high]
-    # The widest band, for noise in a narrow one moves by itself.
-    assert found[-1].argmax() == wanted
-
-
-def test_bands_that_move_together_are_told_from_bands_that_do_not() -> None:
-    together = noise() * (1 + 0.9 * np.sin(2 * np.pi * 100 * TIME_S))
-    numbers = slice(MODULATIONS, MODULATIONS + COMODULATIONS)
-    alike, unlike = (excitation(x.astype(np.float32))[numbers] for x in (together, noise()))
-    apart = sum(BANDS - one for one in NEIGHBOURS[:1])
-    # Neighbours overlap, so those of noise are alike too; those farther off are not.
-    assert (alike - unlike)[apart:].mean() > 2
-
-
-def test_an_envelope_is_the_power_of_its_band() -> None:
-    envelopes = band_envelopes(np.sin(2 * np.pi * 1000 * TIME_S).astype(np.float32))
-    assert envelopes.shape == ((len(TIME_S) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1, BANDS + 1)
-    power, whole = np.exp(envelopes[:, :-1]), envelopes[:, -1]
-    assert (power.argmax(1) == power[0].argmax()).all()
-    # Nothing is louder, and no tone lies elsewhere.
-    widths = np.diff(np.ceil(BAND_EDGES_HZ / 125))
-    bins = np.diff(np.ceil(np.array(WHOLE_BAND_HZ) / 125))
-    np.testing.assert_allclose(whole, power @ widths / bins, rtol=1e-3)
+def test_it_begins_with_modulation() -> None:
+    told = modulation(noise())
+    np.testing.assert_array_equal(excitation(noise())[: len(told)], told)
 
 
 def test_prediction_is_that_of_the_normal_equations() -> None:

@@ -28,8 +28,6 @@ from edge.features import (
     mel_to_hz,
     window_features,
 )
-from edge.periodicity import periodicity
-from edge.tones import tones
 
 RATE_HZ = 16000
 BASELINE = FrontEnd()
@@ -358,7 +356,7 @@ def test_rows_hold_all_numbers_however_few_the_bands_are():
 def test_cues_follow_each_other():
     samples = noise(5 * RATE_HZ)
     rest = window_features(samples, ALL)[ALL.frame_count(len(samples)) :].reshape(-1)
-    told = [excitation(samples), tones(samples), periodicity(samples)]
+    told = [cue().numbers(samples, 0) for cue in CUES]
     np.testing.assert_array_equal(rest[: sum(map(len, told))], np.concatenate(told))
     assert not rest[sum(map(len, told)) :].any()
 

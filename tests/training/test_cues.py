@@ -11,12 +11,20 @@ import keras
 import numpy as np
 import pytest
 
-from edge.cues import CUES
 from edge.features import window_features
 from edge.sliding import RATE_HZ
 from training.cli import main
 from training.config import RunSettings
-from training.cues import LIMIT, SEEDS, Fusion, Teller, Windows, fit_fusion, fit_within_sources
+from training.cues import (
+    ADDED,
+    LIMIT,
+    SEEDS,
+    Fusion,
+    Teller,
+    Windows,
+    fit_fusion,
+    fit_within_sources,
+)
 from training.errors import TrainingError
 from training.evaluate import write_json
 from training.models import pairwise
@@ -208,7 +216,7 @@ def test_the_new_run_scores_with_cues_and_says_what_it_adds(
 ) -> None:
     assert add_cues() == 0
     assert "EER" in capsys.readouterr().out
-    for cue in CUES:
+    for cue in ADDED:
         kept = sorted(pool.glob(f"*.{cue.name}-{cue.version}.npy"))
         numbers = [np.load(path) for path in kept]
         assert sum(map(len, numbers)) == 256 and numbers[0].shape[1] == cue.count
@@ -216,7 +224,7 @@ def test_the_new_run_scores_with_cues_and_says_what_it_adds(
     told = json.loads((out / "cues.json").read_text())
     assert {row["cues"] for row in told["val"]} == {"alone", "with"}
     front_end = load_settings(out).front_end
-    assert front_end.cues == CUES and not load_settings(run).front_end.cues
+    assert front_end.cues == ADDED and not load_settings(run).front_end.cues
     made, old = load_model(out), load_model(run)
     samples = (0.1 * rng.standard_normal(round(1.2 * RATE_HZ))).astype(np.float32)
     features = window_features(samples, front_end)[None, ..., None]
