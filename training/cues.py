@@ -56,8 +56,8 @@ Names = NDArray[np.str_]
 ADDED = tuple(cue for cue in CUES if cue is not ExcitationStream)
 NUMBERS = sum(cue.count for cue in ADDED)
 OF_SPOOFS = np.repeat([cue.of_spoofs for cue in ADDED], [cue.count for cue in ADDED])
-# A deviation or two says all that a number has to say; farther out are clicks and silence.
-LIMIT = 2.0
+# Three deviations are all that a number has to say; farther out are clicks and silence.
+LIMIT = 3.0
 # A source counts if it has so many windows of either class.
 LEAST_WINDOWS = 5
 # More windows than these give a source no more weight.

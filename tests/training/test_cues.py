@@ -169,7 +169,7 @@ def test_a_network_with_cues_adds_what_a_teller_says(rng: np.random.Generator) -
     )
     model = cued(network, teller, LIMIT)
     assert model.input_shape == (None, 12, 8, 1)
-    frames, numbers = rng.normal(0, 1, (5, 10, 8, 1)), rng.normal(0, 3, (5, 11))
+    frames, numbers = rng.normal(0, 1, (5, 10, 8, 1)), rng.normal(0, 5, (5, 11))
     rows = np.zeros((5, 2, 8))
     rows.reshape(5, -1)[:, :11] = numbers
     rows.reshape(5, -1)[:, 11:] = 99  # has no say
@@ -178,7 +178,8 @@ def test_a_network_with_cues_adds_what_a_teller_says(rng: np.random.Generator) -
     expected = network.predict(frames, verbose=0)[:, 0] + added
     np.testing.assert_allclose(model.predict(given, verbose=0)[:, 0], expected, atol=1e-4)
     assert np.abs(added).max() > 0.1
-    clipped = np.clip(numbers, mean - 2 * teller.scale.deviation, mean + 2 * teller.scale.deviation)
+    reach = LIMIT * teller.scale.deviation
+    clipped = np.clip(numbers, mean - reach, mean + reach)
     np.testing.assert_allclose(teller.of(clipped.astype(np.float32)), added, atol=1e-4)
     assert without_cues(model).count_params() == network.count_params()
     assert without_cues(network) is network
