@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import modulation
-from edge.fft import rfft
-from edge.modulation import ModulationStream, mean_over_time
-from edge.sliding import STEP, UNITS, continued
+from edge.fft import autocorrelation, rfft
+from edge.modulation import ModulationStream
+from edge.sliding import STEP, UNITS, continued, loudest, mean_over_time
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -84,7 +84,7 @@ def _remainders(samples: Float32) -> Float32:
     offsets = mean_over_time(frames)
     power = np.einsum("sft,sft->sf", frames, frames) / np.float32(PREDICTION_FRAME)
     power = np.maximum(power - np.square(offsets), 0)  # rounding leaves a constant less than none
-    louder = np.sort(np.argpartition(power, -LOUDER, axis=1)[:, -LOUDER:], axis=1)
+    louder = loudest(power, LOUDER)
     step = np.arange(steps)[:, None]
     chosen, powers = frames[step, louder], power[step, louder]
     left = remainder(chosen.reshape(-1, PREDICTION_FRAME)).reshape(steps, LOUDER, REMAINDERS)
@@ -147,14 +147,6 @@ def predicted_away(frames: Float32) -> Complex64:
 def _power(spectra: Complex64) -> Float32:
     power: Float32 = np.square(spectra.real) + np.square(spectra.imag)
     return power
-
-
-def autocorrelation(power: Float32, lags: int) -> Float32:
-    """Of signals with such power spectra, shape (signals, lags)."""
-    even = np.concatenate([power, power[:, -2:0:-1]], axis=1)
-    # What is real and even has its inverse transform in the transform itself.
-    alike: Float32 = rfft(even).real[:, :lags] / np.float32(even.shape[1])
-    return alike
 
 
 def inverse(spectra: Complex64) -> Float32:

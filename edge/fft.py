@@ -82,3 +82,11 @@ def _scipy_folder() -> Path:
 
 
 rfft = load_rfft(_scipy_folder())
+
+
+def autocorrelation(power: NDArray[np.float32], lags: int) -> NDArray[np.float32]:
+    """Of signals with such power spectra, shape (signals, lags)."""
+    even = np.concatenate([power, power[:, -2:0:-1]], axis=1)
+    # What is real and even has its inverse transform in the transform itself.
+    alike: NDArray[np.float32] = rfft(even).real[:, :lags] / np.float32(even.shape[1])
+    return alike

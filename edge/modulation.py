@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import rfft
-from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, continued, overlapping
+from edge.sliding import (
+    RATE_HZ,
+    STEP,
+    UNITS,
+    SlidingNumbers,
+    continued,
+    mean_over_time,
+    overlapping,
+)
 
 Float32 = NDArray[np.float32]
 
@@ -169,12 +177,6 @@ def comodulation(parts: Float32) -> Float32:
     level = np.sqrt(np.diagonal(products, axis1=1, axis2=2)) + TINY
     alike: Float32 = products[:, LOWER, UPPER] / (level[:, LOWER] * level[:, UPPER])
     return alike
-
-
-def mean_over_time(signals: Float32) -> Float32:
-    """Over the last axis. A third of what `mean` takes for a few."""
-    mean: Float32 = np.einsum("...t->...", signals) / np.float32(signals.shape[-1])
-    return mean
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.fft import rfft
-from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, continued, overlapping
+from edge.fft import autocorrelation, rfft
+from edge.sliding import (
+    RATE_HZ,
+    STEP,
+    UNITS,
+    SlidingNumbers,
+    continued,
+    loudest,
+    mean_over_time,
+    overlapping,
+)
 
 Float32 = NDArray[np.float32]
 
@@ -104,7 +113,7 @@ def louder_frames(samples: Float32) -> Float32:
         ]
     )
     power = np.einsum("sft,sft->sf", frames, frames)
-    louder = np.sort(np.argpartition(power, -LOUDER, axis=1)[:, -LOUDER:], axis=1)
+    louder = loudest(power, LOUDER)
     chosen = frames[np.arange(steps)[:, None], louder].reshape(-1, FRAME)
     return of_frames(chosen).reshape(steps, LOUDER, -1)
 
@@ -116,13 +125,17 @@ def of_frames(frames: Float32) -> Float32:
         frames: shape (frames, FRAME).
     """
     tables = _tables()
-    centred = frames - frames.mean(axis=1, keepdims=True)
+    centred = frames - mean_over_time(frames)[:, None]
     spectra = rfft(centred * tables.window)
     power = np.square(spectra.real) + np.square(spectra.imag)
     # Each band at unit power, so that what follows is 1 at lag 0.
     bands = power[:, None] * tables.bands
     bands /= bands.sum(axis=2, keepdims=True) + TINY
-    pitch = _autocorrelation(bands[:, PITCH_BANDS].mean(axis=1))
+    # Half of the FFT's length, for bands hold the power of one side.
+    pitch = np.float32(FRAME / 2) * autocorrelation(
+        bands[:, PITCH_BANDS].mean(axis=1), PERIODS.stop + 1
+    )
+    pitch /= tables.of_window
     lags = pitch * tables.lag_weights
     rows = np.arange(len(frames))
     period = lags[:, PERIODS.start : PERIODS.stop].argmax(axis=1) + PERIODS.start
@@ -146,16 +159,6 @@ def of_frames(frames: Float32) -> Float32:
     )
 
 
-def _autocorrelation(power: Float32) -> Float32:
-    """At lags of a period at most: (frames, bins) -> (frames, PERIODS.stop + 1)."""
-    even = np.concatenate([power, power[:, -2:0:-1]], axis=1)
-    # What is real and even has its inverse transform in the transform itself. Of both sides' power
-    # one is counted.
-    alike = rfft(even).real[:, : PERIODS.stop + 1] / np.float32(2)
-    made: Float32 = alike / _tables().of_window[: PERIODS.stop + 1]
-    return made
-
-
 def _over_frames(held: Float32) -> Float32:
     """(steps, LOUDER, OF_A_FRAME + 1) -> (NUMBERS,), without their units."""
     frames = held.reshape(-1, OF_A_FRAME + 1)
@@ -173,7 +176,7 @@ def _over_frames(held: Float32) -> Float32:
 @dataclass(frozen=True)
 class _Tables:
     window: Float32  # (FRAME,)
-    of_window: Float32  # its autocorrelation, 1 at lag 0: (lags,)
+    of_window: Float32  # its autocorrelation, 1 at lag 0: (PERIODS.stop + 1,)
     bands: Float32  # which bins are in each: (bands, bins)
     # From a power spectrum its autocorrelation, that of the window divided out, as Boersma does.
     cosines: Float32  # (lags, bins)
@@ -192,7 +195,7 @@ def _tables() -> _Tables:
     angles = 2 * np.pi / FRAME * (np.outer(lags, np.arange(len(hz))) % FRAME)
     return _Tables(
         window=window.astype(np.float32),
-        of_window=of_window.astype(np.float32),
+        of_window=of_window[: PERIODS.stop + 1].astype(np.float32),
         bands=np.array([(hz >= low) & (hz < high) for low, high in BANDS_HZ], np.float32),
         cosines=(np.cos(angles) / of_window[:, None]).astype(np.float32),
         lag_weights=1 - LAG_COST * np.arange(PERIODS.stop + 1, dtype=np.float32),

@@ -101,10 +101,10 @@ class Teller:
     """
 
     scale: Scale
-    hidden: Float64
-    biases: Float64
-    out: Float64
-    straight: Float64
+    hidden: Float32
+    biases: Float32
+    out: Float32
+    straight: Float32
 
     def of(self, numbers: Float32) -> Float64:
         """Of (windows, numbers): shape (windows,)."""
@@ -169,12 +169,12 @@ def fit_within_sources(
         return standard[human], standard[spoof]
 
     told = np.zeros(standard.shape[1], bool) if of_spoofs is None else of_spoofs
-    found = [_unit(Teller(scale, **vars(fit_pairs(pairs, told, seed))), windows) for seed in seeds]
+    found = [_unit(Teller(scale, *fit_pairs(pairs, told, seed)), windows) for seed in seeds]
     return Teller(
         scale,
         np.concatenate([one.hidden for one in found], axis=1),
         np.concatenate([one.biases for one in found]),
-        np.concatenate([one.out for one in found]) / len(found),
+        np.concatenate([one.out for one in found]) / np.float32(len(found)),
         np.mean([one.straight for one in found], axis=0),
     )
 

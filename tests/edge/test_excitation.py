@@ -12,25 +12,17 @@ from edge.excitation import (
     NUMBERS,
     PREDICTION_FRAME,
     ExcitationStream,
-    autocorrelation,
     excitation,
     inverse,
     predictors,
     remainder,
 )
-from edge.fft import rfft
+from edge.fft import autocorrelation, rfft
 from edge.modulation import LEAST_SAMPLES, modulation
 from edge.sliding import RATE_HZ, STEP
+from tests.sounds import SECONDS, noise
 
-SECONDS = 5
 TIME_S = np.arange(SECONDS * RATE_HZ) / RATE_HZ
-
-
-def noise(seconds: float = SECONDS, seed: int = 7) -> np.ndarray:
-    """White noise whose loudness rises and falls."""
-    rng = np.random.default_rng(seed)
-    count = round(seconds * RATE_HZ)
-    return (rng.normal(0, 0.1, count) * (1.2 + np.sin(np.arange(count) / 2500))).astype(np.float32)
 
 
 def test_a_window_gives_numbers_that_do_not_depend_on_its_level() -> None:

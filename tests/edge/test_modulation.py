@@ -19,16 +19,9 @@ from edge.modulation import (
     modulation,
 )
 from edge.sliding import RATE_HZ
+from tests.sounds import SECONDS, noise
 
-SECONDS = 5
 TIME_S = np.arange(SECONDS * RATE_HZ) / RATE_HZ
-
-
-def noise(seconds: float = SECONDS, seed: int = 7) -> np.ndarray:
-    """White noise whose loudness rises and falls."""
-    rng = np.random.default_rng(seed)
-    count = round(seconds * RATE_HZ)
-    return (rng.normal(0, 0.1, count) * (1.2 + np.sin(np.arange(count) / 2500))).astype(np.float32)
 
 
 def told_modulations(samples: np.ndarray) -> np.ndarray:

@@ -25,15 +25,7 @@ from edge.tones import (
     multiples,
     tones,
 )
-
-SECONDS = 5
-
-
-def noise(seconds: float = SECONDS, seed: int = 7) -> np.ndarray:
-    """White noise whose loudness rises and falls."""
-    rng = np.random.default_rng(seed)
-    count = round(seconds * RATE_HZ)
-    return (rng.normal(0, 0.1, count) * (1.2 + np.sin(np.arange(count) / 2500))).astype(np.float32)
+from tests.sounds import SECONDS, noise
 
 
 def tones_at(spacing_hz: float, amplitude: float, rate_hz: float = RATE_HZ) -> np.ndarray:

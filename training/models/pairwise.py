@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -25,24 +24,9 @@ SIDES = ("human", "synthetic")
 HIDDEN, OUT, STRAIGHT = "hidden", "out", "straight"
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Of `units` rectified sums of numbers, and of the numbers themselves.
-
-    Attributes:
-        hidden: float32, shape (numbers, units).
-        biases: of the units, float32, shape (units,).
-        out: what each unit counts, float32, shape (units,).
-        straight: what each number counts by itself, float32, shape (numbers,).
-    """
-
-    hidden: Float32
-    biases: Float32
-    out: Float32
-    straight: Float32
-
-
-def fit_pairs(draw: DrawPairs, of_spoofs: Bools, seed: int) -> Weights:
+def fit_pairs(
+    draw: DrawPairs, of_spoofs: Bools, seed: int
+) -> tuple[Float32, Float32, Float32, Float32]:
     """A network by which the synthetic window of a pair is above the human one.
 
     Args:
@@ -50,6 +34,10 @@ def fit_pairs(draw: DrawPairs, of_spoofs: Bools, seed: int) -> Weights:
         of_spoofs: numbers that may never speak for a person, shape (numbers,): they count by
             themselves alone, and none below nought. All others pass the hidden units.
         seed: of the first weights and of what is drawn.
+
+    Returns:
+        Weights of the rectified units, (numbers, `UNITS`); their biases, (`UNITS`,); what each unit
+        counts, (`UNITS`,); what each number counts by itself, (numbers,).
     """
     keras.utils.set_random_seed(seed)
     ranker = _ranker(of_spoofs)
@@ -66,7 +54,7 @@ def fit_pairs(draw: DrawPairs, of_spoofs: Bools, seed: int) -> Weights:
     model.fit(_Pairs(draw, seed), shuffle=False, verbose=0)
     hidden, biases = ranker.get_layer(HIDDEN).get_weights()
     (out, _), (straight,) = (ranker.get_layer(name).get_weights() for name in (OUT, STRAIGHT))
-    return Weights(hidden, biases, out[:, 0], straight[:, 0])
+    return hidden, biases, out[:, 0], straight[:, 0]
 
 
 def _ranker(of_spoofs: Bools) -> Any:
