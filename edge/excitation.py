@@ -2,7 +2,7 @@
 
 That is how its envelopes move (edge/modulation.py), and what linear prediction leaves of each frame
 (Makhoul, "Linear prediction: a tutorial review", Proc. IEEE 1975). What the latter tells,
-edge/periodicity.py tells better and for less; this is for the bundles that devices hold. Pure.
+edge/periodicity.py tells better; this is for the bundles that devices hold. Pure.
 
 All of it lies on a grid of half seconds, so that a window which slides by them keeps what it has.
 """
