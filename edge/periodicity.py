@@ -42,6 +42,7 @@ LOUDER = 8  # of them, that are measured
 BANDS_HZ = ((80, 1000), (1000, 2000), (2000, 3400), (3400, 7000), (250, 3400))
 PITCH_BANDS = (0, 4)  # in which the period is looked for
 PERIODS = range(40, 231)  # samples: 69 to 400 Hz
+MIDDLE_PERIOD = np.float32(100)  # that of 160 Hz; the log of a period is given beside it
 # Of two lags that are as good, the shorter is the period.
 LAG_COST = np.float32(0.0008)
 # Near a period and two the best lag is looked for; half a period away is taken as it is.
@@ -52,13 +53,15 @@ ONE, TWO, HALF = slice(0, 5), slice(5, 12), slice(12, 13)
 VOICED = np.float32(0.5)
 QUIETEST = np.float32(1 / 30)  # beside the middle one of a window's frames
 UNLIKE_LIMITS = (np.float32(0.01), np.float32(1.5))
+MIDDLE_UNLIKE = np.float32(0.3)
 TINY = np.float32(1e-9)
 
 # Of a frame: how periodic it is, the log of its period, and of each band three numbers.
 OF_A_FRAME = 2 + 3 * len(BANDS_HZ)
 NUMBERS = 2 + 4 * len(BANDS_HZ)
 LEAST_SAMPLES = STEP
-LIMITS = (-50, 120)
+# As those of modulation: they share eight bits with log-Mel.
+LIMITS = (-50, 70)
 
 
 def periodicity(samples: Float32) -> Float32:
@@ -69,9 +72,10 @@ def periodicity(samples: Float32) -> Float32:
 
     Returns:
         float32, shape (`NUMBERS`,), within `LIMITS`: the share of frames with a period, the log of
-        the period; then of each band, over the more periodic half, how alike a period and the next
-        are (minus the log of what is unlike, mean and deviation), how alike a period and the next
-        but one, and how alike what is half a period apart.
+        the period beside `MIDDLE_PERIOD`; then of each band, over the more periodic half, how alike
+        a period and the next are (the log of `MIDDLE_UNLIKE` beside what is unlike, mean and
+        deviation), how alike a period and the next but one, and how alike what is half a period
+        apart.
 
     Raises:
         ValueError: the samples are not one-dimensional float32, or too few.
@@ -146,11 +150,11 @@ def of_frames(frames: Float32) -> Float32:
     near = np.outer(exact, PERIODS_AWAY).round().astype(np.intp) + BESIDE
     alike = bands @ tables.cosines[near].transpose(0, 2, 1)
     unlike = 1 - np.stack([alike[..., ONE].max(axis=2), alike[..., TWO].max(axis=2)], axis=2)
-    told = -np.log(np.clip(unlike, *UNLIKE_LIMITS))
+    told = np.log(MIDDLE_UNLIKE / np.clip(unlike, *UNLIKE_LIMITS))
     of_bands = np.concatenate([told, alike[..., HALF]], axis=2).reshape(len(frames), -1)
     return np.concatenate(
         [
-            np.stack([pitch[rows, period], np.log(exact)], axis=1),
+            np.stack([pitch[rows, period], np.log(exact / MIDDLE_PERIOD)], axis=1),
             of_bands,
             power.sum(axis=1)[:, None],
         ],

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge.periodicity import (
     BANDS_HZ,
     LIMITS,
+    MIDDLE_PERIOD,
     NUMBERS,
     PERIODS,
     PeriodicityStream,
@@ -52,7 +53,7 @@ def of_bands(samples: np.ndarray) -> np.ndarray:
 def test_the_period_of_a_voice_is_found(period: float) -> None:
     voiced, log_period = periodicity(steady(period))[:2] / UNITS
     assert voiced == pytest.approx(1)
-    assert np.exp(log_period) == pytest.approx(period, rel=0.01)
+    assert MIDDLE_PERIOD * np.exp(log_period) == pytest.approx(period, rel=0.01)
     assert PERIODS.start <= period < PERIODS.stop
 
 
