@@ -40,7 +40,7 @@ FRAMES = 14  # of a step; none reaches into the next
 HOP = (STEP - FRAME) // (FRAMES - 1)
 LOUDER = 8  # of them, that are measured
 BANDS_HZ = ((80, 1000), (1000, 2000), (2000, 3400), (3400, 7000), (250, 3400))
-PITCH_BANDS = (0, 4)  # in which the period is looked for
+PITCH_BANDS = [0, 4]  # in which the period is looked for
 PERIODS = range(40, 231)  # samples: 69 to 400 Hz
 MIDDLE_PERIOD = np.float32(100)  # that of 160 Hz; the log of a period is given beside it
 # Of two lags that are as good, the shorter is the period.
@@ -132,13 +132,11 @@ def of_frames(frames: Float32) -> Float32:
     centred = frames - mean_over_time(frames)[:, None]
     spectra = rfft(centred * tables.window)
     power = np.square(spectra.real) + np.square(spectra.imag)
+    of_bands = power @ tables.bands.T + TINY
     # Each band at unit power, so that what follows is 1 at lag 0.
-    bands = power[:, None] * tables.bands
-    bands /= bands.sum(axis=2, keepdims=True) + TINY
+    of_pitch = power * ((1 / of_bands[:, PITCH_BANDS]) @ tables.bands[PITCH_BANDS])
     # Half of the FFT's length, for bands hold the power of one side.
-    pitch = np.float32(FRAME / 2) * autocorrelation(
-        bands[:, PITCH_BANDS].mean(axis=1), PERIODS.stop + 1
-    )
+    pitch = np.float32(FRAME / 2 / len(PITCH_BANDS)) * autocorrelation(of_pitch, PERIODS.stop + 1)
     pitch /= tables.of_window
     lags = pitch * tables.lag_weights
     rows = np.arange(len(frames))
@@ -148,14 +146,15 @@ def of_frames(frames: Float32) -> Float32:
     bent = before - 2 * peak + after
     exact = period + np.clip((before - after) / (2 * np.minimum(bent, -TINY)), -0.5, 0.5)
     near = np.outer(exact, PERIODS_AWAY).round().astype(np.intp) + BESIDE
-    alike = bands @ tables.cosines[near].transpose(0, 2, 1)
+    alike = (power[:, None] * tables.bands) @ tables.cosines[near].transpose(0, 2, 1)
+    alike /= of_bands[:, :, None]
     unlike = 1 - np.stack([alike[..., ONE].max(axis=2), alike[..., TWO].max(axis=2)], axis=2)
     told = np.log(MIDDLE_UNLIKE / np.clip(unlike, *UNLIKE_LIMITS))
-    of_bands = np.concatenate([told, alike[..., HALF]], axis=2).reshape(len(frames), -1)
+    of_lags = np.concatenate([told, alike[..., HALF]], axis=2).reshape(len(frames), -1)
     return np.concatenate(
         [
             np.stack([pitch[rows, period], np.log(exact / MIDDLE_PERIOD)], axis=1),
-            of_bands,
+            of_lags,
             power.sum(axis=1)[:, None],
         ],
         axis=1,
