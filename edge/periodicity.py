@@ -40,6 +40,7 @@ FRAMES = 14  # of a step; none reaches into the next
 HOP = (STEP - FRAME) // (FRAMES - 1)
 LOUDER = 8  # of them, that are measured
 BANDS_HZ = ((80, 1000), (1000, 2000), (2000, 3400), (3400, 7000), (250, 3400))
+BINS = max(high for _, high in BANDS_HZ) * FRAME // RATE_HZ  # the rest is in none of them
 PITCH_BANDS = [0, 4]  # in which the period is looked for
 PERIODS = range(40, 231)  # samples: 69 to 400 Hz
 MIDDLE_PERIOD = np.float32(100)  # that of 160 Hz; the log of a period is given beside it
@@ -146,7 +147,8 @@ def of_frames(frames: Float32) -> Float32:
     bent = before - 2 * peak + after
     exact = period + np.clip((before - after) / (2 * np.minimum(bent, -TINY)), -0.5, 0.5)
     near = np.outer(exact, PERIODS_AWAY).round().astype(np.intp) + BESIDE
-    alike = (power[:, None] * tables.bands) @ tables.cosines[near].transpose(0, 2, 1)
+    bands = power[:, None, :BINS] * tables.bands[:, :BINS]
+    alike = bands @ tables.cosines[near].transpose(0, 2, 1)
     alike /= of_bands[:, :, None]
     unlike = 1 - np.stack([alike[..., ONE].max(axis=2), alike[..., TWO].max(axis=2)], axis=2)
     told = np.log(MIDDLE_UNLIKE / np.clip(unlike, *UNLIKE_LIMITS))
@@ -182,7 +184,7 @@ class _Tables:
     of_window: Float32  # its autocorrelation, 1 at lag 0: (PERIODS.stop + 1,)
     bands: Float32  # which bins are in each: (bands, bins)
     # From a power spectrum its autocorrelation, that of the window divided out, as Boersma does.
-    cosines: Float32  # (lags, bins)
+    cosines: Float32  # (lags, BINS)
     lag_weights: Float32  # (PERIODS.stop + 1,)
 
 
@@ -195,7 +197,7 @@ def _tables() -> _Tables:
     of_window = np.fft.irfft(np.abs(np.fft.rfft(window)) ** 2)[lags]
     of_window /= of_window[0]
     hz = np.fft.rfftfreq(FRAME, 1 / RATE_HZ)
-    angles = 2 * np.pi / FRAME * (np.outer(lags, np.arange(len(hz))) % FRAME)
+    angles = 2 * np.pi / FRAME * (np.outer(lags, np.arange(BINS)) % FRAME)
     return _Tables(
         window=window.astype(np.float32),
         of_window=of_window[: PERIODS.stop + 1].astype(np.float32),
