@@ -197,11 +197,13 @@ def _tables() -> _Tables:
     of_window = np.fft.irfft(np.abs(np.fft.rfft(window)) ** 2)[lags]
     of_window /= of_window[0]
     hz = np.fft.rfftfreq(FRAME, 1 / RATE_HZ)
-    angles = 2 * np.pi / FRAME * (np.outer(lags, np.arange(BINS)) % FRAME)
+    wave = np.cos(2 * np.pi / FRAME * np.arange(FRAME)).astype(np.float32)
+    # In 32 bits, and no cosine of each: what is held for a moment counts in the daemon's peak.
+    places = np.outer(lags.astype(np.int32), np.arange(BINS, dtype=np.int32)) % np.int32(FRAME)
     return _Tables(
         window=window.astype(np.float32),
         of_window=of_window[: PERIODS.stop + 1].astype(np.float32),
         bands=np.array([(hz >= low) & (hz < high) for low, high in BANDS_HZ], np.float32),
-        cosines=(np.cos(angles) / of_window[:, None]).astype(np.float32),
+        cosines=wave[places] / of_window[:, None].astype(np.float32),
         lag_weights=1 - LAG_COST * np.arange(PERIODS.stop + 1, dtype=np.float32),
     )
