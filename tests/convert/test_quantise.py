@@ -19,10 +19,10 @@ from edge.inference import Scorer, load_runtime
 pytest.importorskip("tensorflow")
 
 from convert.quantise import convert_model
-from training.cues import Teller
 from training.models import ModelSettings, build_model
 from training.models.cued import cued
 from training.pool import Scale
+from training.teller import Teller
 
 FRAMES, BANDS = 61, 40
 RNG = np.random.default_rng(5)

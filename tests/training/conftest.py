@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,17 @@ def hiss(rng: np.random.Generator, seconds: float) -> np.ndarray:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="module")
+def fewer_steps() -> Iterator[None]:
+    """What tests have a teller find is found sooner."""
+    from training.models import pairwise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairwise, "STEPS", 300)
+        patch.setattr(pairwise, "RATE", 1e-2)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,22 +15,14 @@ from edge.features import window_features
 from edge.sliding import RATE_HZ
 from training.cli import main
 from training.config import RunSettings
-from training.cues import (
-    ADDED,
-    LIMIT,
-    SEEDS,
-    Fusion,
-    Teller,
-    Windows,
-    fit_fusion,
-    fit_within_sources,
-)
 from training.errors import TrainingError
 from training.evaluate import write_json
-from training.models import pairwise
+from training.fusion import Fusion
 from training.models.cued import cued, without_cues
 from training.models.pairwise import UNITS
 from training.pool import PoolSettings, Scale
+from training.pool_cues import ADDED
+from training.teller import LIMIT, SEEDS, Teller
 from training.train import (
     load_calibration,
     load_data_description,
@@ -40,123 +32,8 @@ from training.train import (
     train,
 )
 
+pytestmark = pytest.mark.usefixtures("fewer_steps")
 POOL = PoolSettings(windows=256, window_s=1.2, keep_audio=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fewer_steps() -> Iterator[None]:
-    """What is found here is found sooner."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairwise, "STEPS", 300)
-        patch.setattr(pairwise, "RATE", 1e-2)
-        yield
-
-
-def windows(rng: np.random.Generator) -> Windows:
-    """The first number tells the class, the second a source, the third nothing."""
-    spoof = np.tile([False, True, True, True], 1000)
-    sources = np.repeat(["mixed", "other", "human", "synthetic"], 1000)
-    spoof[2000:3000], spoof[3000:] = False, True
-    numbers = rng.normal(0, 1, (4000, 3))
-    numbers[:, 0] += 2 * spoof
-    numbers[:, 1] += 6 * (sources == "synthetic")
-    return Windows(numbers.astype(np.float32), spoof, sources)
-
-
-def follows(teller: Teller, number: int, made: Windows) -> float:
-    """How far what is told goes with a number, within the classes of one source."""
-    chosen = (made.sources == "mixed") & made.spoof
-    told = teller.of(made.numbers[chosen])
-    return float(np.corrcoef(told, made.numbers[chosen, number])[0, 1])
-
-
-def test_what_tells_a_source_tells_nothing(rng: np.random.Generator) -> None:
-    made = windows(rng)
-    found = fit_within_sources(made)
-    assert follows(found, 0, made) > 0.9
-    assert abs(follows(found, 1, made)) < 0.3 and abs(follows(found, 2, made)) < 0.3
-    assert found.of(made.numbers).std() == pytest.approx(1, rel=0.1)
-
-
-def test_what_tells_by_being_neither_high_nor_low_is_found(rng: np.random.Generator) -> None:
-    """No weighted sum could."""
-    made = windows(rng)
-    numbers = made.numbers[:, 1:].copy()
-    numbers[:, 1] *= np.where(made.spoof, 0.3, 1)
-    found = fit_within_sources(Windows(numbers, made.spoof, made.sources))
-    told, mixed = found.of(numbers), made.sources == "mixed"
-    human, spoof = (told[mixed & (made.spoof == side)] for side in (False, True))
-    assert np.mean(spoof[:, None] > human) > 0.7
-
-
-def test_a_teller_is_found_again(rng: np.random.Generator) -> None:
-    made = windows(rng)
-    first, second = (fit_within_sources(made, seeds=[5]).of(made.numbers) for _ in range(2))
-    np.testing.assert_allclose(first, second, atol=1e-4)
-
-
-def test_what_only_spoofs_have_never_speaks_for_a_person(rng: np.random.Generator) -> None:
-    made = windows(rng)
-    made.numbers[:, 2] -= 2 * made.spoof
-    free = fit_within_sources(made)
-    bound = fit_within_sources(made, np.array([False, False, True]))
-    assert follows(free, 2, made) < -0.3
-    higher = made.numbers + np.float32([0, 0, 1])
-    assert (bound.of(higher) >= bound.of(made.numbers)).all()
-    assert follows(bound, 0, made) > 0.9
-
-
-def test_a_source_can_be_left_out(rng: np.random.Generator) -> None:
-    kept = windows(rng).without({"mixed", "synthetic"})
-    assert set(kept.sources) == {"other", "human"}
-    assert len(kept.numbers) == len(kept.spoof) == 2000
-
-
-def test_without_a_source_of_both_classes_there_is_nothing_to_fit(
-    rng: np.random.Generator,
-) -> None:
-    with pytest.raises(TrainingError, match="no source"):
-        fit_within_sources(windows(rng).without({"mixed", "other"}))
-
-
-def test_a_fusion_weighs_what_knows_more(rng: np.random.Generator) -> None:
-    labels = np.repeat([0.0, 1.0], 500)
-    knows, guesses = rng.normal(0, 1, (2, 1000))
-    fused = fit_fusion(3 * (labels - 0.5) + knows, guesses, labels)
-    assert fused.alone > 10 * abs(fused.told)
-    assert fused.of(np.array([1.0]), np.array([2.0])) == pytest.approx(
-        fused.alone + 2 * fused.told + fused.offset
-    )
-
-
-def test_log_odds_that_are_right_stay_as_they_are(rng: np.random.Generator) -> None:
-    labels = np.repeat([0.0, 1.0], 20000)
-    log_odds = 4 * (labels - 0.5) + rng.normal(0, 2, 40000)
-    fused = fit_fusion(log_odds, rng.normal(0, 1, 40000), labels)
-    assert fused.alone == pytest.approx(1, abs=0.05)
-    assert fused.told == pytest.approx(0, abs=0.05)
-    assert fused.offset == pytest.approx(0, abs=0.1)
-
-
-def test_what_now_and_then_mistakes_a_person_counts_less(rng: np.random.Generator) -> None:
-    labels = np.repeat([0.0, 1.0], 20000)
-    log_odds, told = 2 * (labels - 0.5) + rng.normal(0, 1, (2, 40000))
-    even = fit_fusion(log_odds, told, labels)
-    told[:400] += 4
-    fused = fit_fusion(log_odds, told, labels)
-    assert even.told == pytest.approx(even.alone, rel=0.1)
-    # For equal priors it would be .71 of the other: two of a hundred are few.
-    assert fused.told < 0.6 * fused.alone
-
-
-def test_a_judge_that_tells_nothing_is_refused(rng: np.random.Generator) -> None:
-    labels = np.repeat([0.0, 1.0], 100)
-    with pytest.raises(TrainingError, match="no better than chance"):
-        fit_fusion(-labels, rng.normal(0, 1, 200), labels)
-
-
-def test_the_fusion_is_what_the_regression_says() -> None:
-    assert Fusion(2.0, 3.0, -1.0).of(np.array([1.0]), np.array([1.0])).tolist() == [4.0]
 
 
 def test_a_network_with_cues_adds_what_a_teller_says(rng: np.random.Generator) -> None:

@@ -10,7 +10,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from training.cues import Teller
+    from training.teller import Teller
 
 STANDARD, HIDDEN, LOGIT, STRAIGHT = (
     "cues_standard", "cues_hidden", "cues_logit", "cues_straight"
