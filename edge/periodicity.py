@@ -23,8 +23,7 @@ from edge.sliding import (
     RATE_HZ,
     STEP,
     UNITS,
-    SlidingNumbers,
-    continued,
+    NumbersOfSteps,
     loudest,
     mean_over_time,
     overlapping,
@@ -84,24 +83,16 @@ def periodicity(samples: Float32) -> Float32:
     return PeriodicityStream().numbers(samples, 0)
 
 
-class PeriodicityStream(SlidingNumbers):
+class PeriodicityStream(NumbersOfSteps):
     """`periodicity` of a sliding window."""
 
     name, count, least_samples, version = "periodicity", NUMBERS, LEAST_SAMPLES, VERSION
 
-    def reset(self) -> None:
-        self._frames = np.empty((0, LOUDER, OF_A_FRAME + 1), np.float32)
+    def _of_steps(self, samples: Float32) -> Float32:
+        return louder_frames(samples)
 
-    def _steps_held(self) -> int:
-        return len(self._frames)
-
-    def _measured(self, samples: Float32, steps: int) -> Float32:
-        self._frames = continued(
-            self._frames[steps:],
-            len(samples) // STEP,
-            lambda first: louder_frames(samples[first * STEP :]),
-        )
-        limited: Float32 = np.clip(UNITS * _over_frames(self._frames), *LIMITS)
+    def _over(self, steps: Float32) -> Float32:
+        limited: Float32 = np.clip(UNITS * _over_frames(steps), *LIMITS)
         return limited
 
 

@@ -77,6 +77,32 @@ class SlidingNumbers(ABC):
         """`numbers` of a window that slid by so many steps, or that nothing is held for."""
 
 
+class NumbersOfSteps(SlidingNumbers):
+    """Numbers of a sliding window, made of what each of its steps has by itself."""
+
+    def reset(self) -> None:
+        self._steps: NDArray[Any] = np.empty(0)
+
+    def _steps_held(self) -> int:
+        return len(self._steps)
+
+    def _measured(self, samples: Float32, steps: int) -> Float32:
+        self._steps = continued(
+            self._steps[steps:],
+            len(samples) // STEP,
+            lambda first: self._of_steps(samples[first * STEP :]),
+        )
+        return self._over(self._steps)
+
+    @abstractmethod
+    def _of_steps(self, samples: Float32) -> NDArray[Any]:
+        """What each step of the samples has, shape (steps, ...)."""
+
+    @abstractmethod
+    def _over(self, steps: NDArray[Any]) -> Float32:
+        """Numbers of a window that has such steps, shape (numbers,)."""
+
+
 def continued(
     kept: NDArray[Any], count: int, measure: Callable[[int], NDArray[Any]]
 ) -> NDArray[Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import rfft
-from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, continued, overlapping
+from edge.sliding import RATE_HZ, STEP, UNITS, NumbersOfSteps, overlapping
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -79,25 +79,17 @@ def tones(samples: Float32) -> Float32:
     return ToneStream().numbers(samples, 0)
 
 
-class ToneStream(SlidingNumbers):
+class ToneStream(NumbersOfSteps):
     """`tones` of a sliding window."""
 
     name, count, least_samples, version = "tones", TONES, LEAST_SAMPLES, VERSION
     of_spoofs = True
 
-    def reset(self) -> None:
-        self._steps = np.empty((0, len(_tables().bins)), np.complex64)
+    def _of_steps(self, samples: Float32) -> Complex64:
+        return in_phase(samples)
 
-    def _steps_held(self) -> int:
-        return len(self._steps)
-
-    def _measured(self, samples: Float32, steps: int) -> Float32:
-        self._steps = continued(
-            self._steps[steps:],
-            len(samples) // STEP,
-            lambda first: in_phase(samples[first * STEP :]),
-        )
-        return standing_out(self._steps)
+    def _over(self, steps: Complex64) -> Float32:
+        return standing_out(steps)
 
 
 def in_phase(samples: Float32) -> Complex64:
