@@ -86,14 +86,14 @@ def add_cues(
     calibration, _ = load_calibration(run)
     windows = measured([*pools, *folds])
     fold_sources = [set(pool_sources([fold])) for fold in folds]
-    heard = _judged(judge, windows, fold_sources)
+    whole = fit_within_sources(windows, OF_SPOOFS)
+    heard = _judged(judge, windows, fold_sources, whole)
     fusion = fit_fusion(
         np.concatenate([one.log_odds for one in heard.values()]),
         np.concatenate([one.told for one in heard.values()]),
         np.concatenate([one.alone.labels for one in heard.values()]),
     )
     found = _figures(judge, heard, fusion, say)
-    whole = fit_within_sources(windows, OF_SPOOFS)
     share = fusion.told / (fusion.alone * calibration.scale)
     model = cued(load_model(run), whole.times(share), LIMIT)
     out.mkdir(parents=True, exist_ok=True)
@@ -120,8 +120,10 @@ class _Heard:
     told: Float64
 
 
-def _judged(judge: Path, windows: Windows, fold_sources: Sequence[set[str]]) -> dict[str, _Heard]:
-    """Of each condition of validation and as published."""
+def _judged(
+    judge: Path, windows: Windows, fold_sources: Sequence[set[str]], whole: Teller
+) -> dict[str, _Heard]:
+    """Of each condition of validation and as published; by `whole` where no fold has the source."""
     settings, calibration = load_judge(judge)
     corpus = load_corpora(settings.corpora, settings.seed)
     trials = corpus.side("val", reported_only=True)
@@ -133,9 +135,8 @@ def _judged(judge: Path, windows: Windows, fold_sources: Sequence[set[str]]) -> 
     groups = {
         frozenset(own): fit_within_sources(windows.without(own), OF_SPOOFS) for own in fold_sources
     }
-    others = fit_within_sources(windows, OF_SPOOFS)
     fitted = [
-        next((one for own, one in groups.items() if trial.source in own), others)
+        next((one for own, one in groups.items() if trial.source in own), whole)
         for trial in trials
     ]
     heard = {}
