@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.excitation import ExcitationStream
 from edge.modulation import ModulationStream
 from edge.periodicity import PeriodicityStream
 from edge.sliding import Float32, SlidingNumbers
@@ -18,7 +17,7 @@ from edge.tones import ToneStream
 Cue = type[SlidingNumbers]
 
 # In this order in the features: bundles hold those of theirs in it.
-CUES: tuple[Cue, ...] = (ExcitationStream, ModulationStream, ToneStream, PeriodicityStream)
+CUES: tuple[Cue, ...] = (ModulationStream, ToneStream, PeriodicityStream)
 
 
 class CueStream:

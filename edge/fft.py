@@ -1,7 +1,7 @@
-"""The FFT of real frames: one function of scipy's, without the rest of scipy.
+"""FFTs in single precision: two functions of scipy's, without the rest of scipy.
 
 `import scipy.fft` also brings scipy.special, numpy.testing and unittest: 31 MB of memory and half
-of the daemon's start. All that is wanted is one function of one extension module inside it, which
+of the daemon's start. All that is wanted are two functions of one extension module inside it, which
 works alone. Where a version of scipy keeps it elsewhere, scipy.fft itself does the same.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,21 @@ from numpy.typing import NDArray
 # In scipy's folder: pocketfft (Reinecke) up to scipy 1.17, its successor from 1.18 on.
 EXTENSIONS = ("fft/_pocketfft/pypocketfft", "fft/_duccfft/pyduccfft")
 
-RealFft = Callable[[NDArray[np.float32]], NDArray[np.complex64]]
+Float32 = NDArray[np.float32]
+Complex64 = NDArray[np.complex64]
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """FFTs along the last axis of two.
+
+    Attributes:
+        rfft: of real frames, (frames, n) -> (frames, n // 2 + 1).
+        ifft: the inverse of complex spectra, not divided by their length, (frames, n).
+    """
+
+    rfft: Callable[[Float32], Complex64]
+    ifft: Callable[[Complex64], Complex64]
 
 
 def find_extension(scipy_folder: Path) -> Path | None:
@@ -30,25 +45,30 @@ def find_extension(scipy_folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def load_rfft(scipy_folder: Path) -> RealFft:
-    """FFT along the last axis of two: from the extension module, or else from scipy.fft.
+def load_transforms(scipy_folder: Path) -> Transforms:
+    """From the extension module, or else from scipy.fft.
 
-    The module's function is not promised to stay as it is, so it must first prove itself.
+    The module's functions are not promised to stay as they are, so they must first prove
+    themselves.
     """
     path = find_extension(scipy_folder)
     if path is not None:
         try:
-            candidate = _rfft_of(_load_module(path).r2c)
-            if _is_rfft(candidate):
+            module = _load_module(path)
+            candidate = _transforms_of(module.r2c, module.c2c)
+            if _are_transforms(candidate):
                 return candidate
         except (ImportError, AttributeError, TypeError):
-            pass  # the public function follows
-    return public_rfft
+            pass  # the public functions follow
+    return PUBLIC
 
 
-def _rfft_of(r2c: Callable[..., Any]) -> RealFft:
+def _transforms_of(r2c: Callable[..., Any], c2c: Callable[..., Any]) -> Transforms:
     # Arguments: data, axes, forward, normalisation (none), output (a new one), threads.
-    return lambda frames: r2c(frames, (1,), True, 0, None, 1)
+    return Transforms(
+        lambda frames: r2c(frames, (1,), True, 0, None, 1),
+        lambda spectra: c2c(spectra, (1,), False, 0, None, 1),
+    )
 
 
 def _load_module(path: Path) -> Any:
@@ -60,18 +80,33 @@ def _load_module(path: Path) -> Any:
     return module
 
 
-def _is_rfft(candidate: RealFft) -> bool:
-    """Does it transform four samples as an FFT must, in single precision?"""
-    spectrum = candidate(np.array([[1, 2, 4, 8]], np.float32))
-    return spectrum.dtype == np.complex64 and spectrum.tolist() == [[15, -3 + 6j, -5]]
+def _are_transforms(candidate: Transforms) -> bool:
+    """Do they transform four samples as FFTs must, in single precision?"""
+    spectrum = candidate.rfft(np.array([[1, 2, 4, 8]], np.float32))
+    back = candidate.ifft(np.array([[15, -3 + 6j, -5, -3 - 6j]], np.complex64))
+    return (
+        spectrum.dtype == back.dtype == np.complex64
+        and spectrum.tolist() == [[15, -3 + 6j, -5]]
+        and back.tolist() == [[4, 8, 16, 32]]
+    )
 
 
-def public_rfft(frames: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """The same through scipy's front door."""
+def _public_rfft(frames: Float32) -> Complex64:
     import scipy.fft
 
-    spectrum: NDArray[np.complex64] = scipy.fft.rfft(frames, axis=1)
+    spectrum: Complex64 = scipy.fft.rfft(frames, axis=1)
     return spectrum
+
+
+def _public_ifft(spectra: Complex64) -> Complex64:
+    import scipy.fft
+
+    signals: Complex64 = scipy.fft.ifft(spectra, axis=1, norm="forward")
+    return signals
+
+
+# The same through scipy's front door.
+PUBLIC = Transforms(_public_rfft, _public_ifft)
 
 
 def _scipy_folder() -> Path:
@@ -81,12 +116,13 @@ def _scipy_folder() -> Path:
     return Path(spec.origin).parent
 
 
-rfft = load_rfft(_scipy_folder())
+_found = load_transforms(_scipy_folder())
+rfft, ifft = _found.rfft, _found.ifft
 
 
-def autocorrelation(power: NDArray[np.float32], lags: int) -> NDArray[np.float32]:
+def autocorrelation(power: Float32, lags: int) -> Float32:
     """Of signals with such power spectra, shape (signals, lags)."""
     even = np.concatenate([power, power[:, -2:0:-1]], axis=1)
     # What is real and even has its inverse transform in the transform itself.
-    alike: NDArray[np.float32] = rfft(even).real[:, :lags] / np.float32(even.shape[1])
+    alike: Float32 = rfft(even).real[:, :lags] / np.float32(even.shape[1])
     return alike

@@ -17,46 +17,37 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.fft import rfft
-from edge.sliding import (
-    RATE_HZ,
-    STEP,
-    UNITS,
-    SlidingNumbers,
-    continued,
-    mean_over_time,
-    overlapping,
-)
+from edge.fft import ifft, rfft
+from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, mean_over_time
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
-# Part of a fingerprint: raise it when the numbers that this module computes change; that of
-# `edge.excitation` with it.
-VERSION = 1
+# Part of a fingerprint: raise it when the numbers that this module computes change.
+VERSION = 2
 
-# Envelopes of ten bands at 1 kHz: those that a telephone lets through. Below, a bin of the FFT is
-# wider than a band, and holds hum.
-ENVELOPE_FRAME, ENVELOPE_HOP = 128, 16
-BAND_EDGES_HZ = np.geomspace(227, 3455, 11)
-WHOLE_BAND_HZ = (227.0, 7900.0)
+# Thirteen bands, of which a telephone lets nine through. Below them hum is.
+BAND_EDGES_HZ = np.geomspace(227, 7600, 14)
 BANDS = len(BAND_EDGES_HZ) - 1
-# What is made of so many stays in the cache, and its memory is had without asking the system.
-FRAMES_AT_ONCE = 250
-ENVELOPE_FLOOR = 1e-6  # of a stretch's mean power in the whole band
+# A narrower band would hold no modulation as fast as a voice's pitch.
+LEAST_WIDTH_HZ = 250
+SKIRT_HZ = 125  # on either side of an edge
+ENVELOPE_FLOOR = np.float32(1e-5)  # of a step's mean power in a band
+EASED = 0.3  # share of a step at its ends where it is faded in and out
 
-# A stretch of envelopes begins at each step and is two steps long.
-ENVELOPES_PER_STEP = STEP // ENVELOPE_HOP
-STRETCH = 2 * ENVELOPES_PER_STEP
-MODULATIONS_HZ = ((8, 20), (20, 50), (50, 120), (120, 250), (250, 500))
-FAST_BIN = 20  # Hz, for a stretch is a second
+ENVELOPE_HZ = 500
+FRAMES = STEP * ENVELOPE_HZ // RATE_HZ  # of an envelope, in a step
+MODULATIONS_HZ = ((8, 20), (20, 50), (50, 120), (120, 250))
+# Where bands are compared: syllables and their edges, low and high voices.
+COMODULATIONS_HZ = ((8, 50), (50, 120), (120, 250))
 NEIGHBOURS = (1, 2, 4)
 LOWER = np.concatenate([np.arange(BANDS - apart) for apart in NEIGHBOURS])
 UPPER = LOWER + np.repeat(NEIGHBOURS, [BANDS - apart for apart in NEIGHBOURS])
 
 MODULATIONS = len(MODULATIONS_HZ) * BANDS
-COMODULATIONS = len(LOWER)
+COMODULATIONS = len(COMODULATIONS_HZ) * len(LOWER)
 NUMBERS = MODULATIONS + COMODULATIONS
-LEAST_SAMPLES = (STRETCH - 1) * ENVELOPE_HOP + ENVELOPE_FRAME
+LEAST_SAMPLES = STEP
 
 # Modulations are decibels above a hundredth; for what has no unit see `UNITS`. Beyond the limits
 # there is only silence, or a click.
@@ -72,8 +63,8 @@ def modulation(samples: Float32) -> Float32:
         samples: float32, shape (n,), 16 kHz, at least `LEAST_SAMPLES`.
 
     Returns:
-        float32, shape (`NUMBERS`,), within `LIMITS`: the power of five modulations of each band's
-        log envelope, dB; how alike fast envelopes of neighbouring bands are.
+        float32, shape (`NUMBERS`,), within `LIMITS`: the power of four modulations of each band's
+        log envelope, dB; how alike three kinds of them are in neighbouring bands.
 
     Raises:
         ValueError: the samples are not one-dimensional float32, or too few.
@@ -86,80 +77,46 @@ class ModulationStream(SlidingNumbers):
 
     name, count, least_samples, version = "modulation", NUMBERS, LEAST_SAMPLES, VERSION
 
-    def reset(self) -> None:
-        # Of the next stretch, whose end had not been heard.
-        self._begun = np.empty((0, BANDS + 1), np.float32)
-        self._stretches = np.empty((0, NUMBERS), np.float32)
+    def _of_steps(self, samples: Float32) -> Float32:
+        return moved(log_envelopes(samples))
 
-    def _steps_held(self) -> int:
-        return len(self._stretches)
-
-    def _measured(self, samples: Float32, steps: int) -> Float32:
-        frames = (len(samples) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1
-        kept = self._stretches[steps:]
-        first = len(kept) * ENVELOPES_PER_STEP
-        envelopes = continued(
-            self._begun,
-            frames - first,
-            lambda begun: band_envelopes(samples[(first + begun) * ENVELOPE_HOP :]),
-        )
-        self._stretches = continued(
-            kept,
-            (frames - STRETCH) // ENVELOPES_PER_STEP + 1,
-            lambda _: _stretches(envelopes),
-        )
-        self._begun = envelopes[len(self._stretches) * ENVELOPES_PER_STEP - first :]
-        limited: Float32 = np.clip(self._stretches.mean(0), *LIMITS)
+    def _over(self, steps: Float32) -> Float32:
+        limited: Float32 = np.clip(steps.mean(0), *LIMITS)
         return limited
 
 
-def band_envelopes(samples: Float32) -> Float32:
-    """Log power of each band in steps of a millisecond, and last the whole band's power itself.
-
-    (n,) -> (frames, BANDS + 1)
-    """
+def log_envelopes(samples: Float32) -> Float32:
+    """Log power of each step's bands in steps of 2 ms: (n,) -> (steps, BANDS, FRAMES)."""
     tables = _tables()
-    count = (len(samples) - ENVELOPE_FRAME) // ENVELOPE_HOP + 1
-    frames = overlapping(samples, count, ENVELOPE_FRAME, ENVELOPE_HOP)
-    windowed = np.empty((min(FRAMES_AT_ONCE, count), ENVELOPE_FRAME), np.float32)
-    envelopes = np.empty((count, BANDS + 1), np.float32)
-    for start in range(0, count, FRAMES_AT_ONCE):
-        some = frames[start : start + FRAMES_AT_ONCE]
-        np.multiply(some, tables.window, out=windowed[: len(some)])
-        parts = rfft(windowed[: len(some)]).view(np.float32)
-        np.square(parts, out=parts)
-        made = envelopes[start : start + FRAMES_AT_ONCE]
-        np.matmul(parts[:, : len(tables.bands)], tables.bands, out=made[:, :BANDS])
-        np.matmul(parts, tables.whole_band, out=made[:, BANDS])
-    bands = envelopes[:, :BANDS]
-    np.log(bands + TINY * TINY, out=bands)
-    return envelopes
+    steps = samples[: len(samples) // STEP * STEP].reshape(-1, STEP)
+    # Analytic signals: an inverse transform of a band's part of the spectrum alone.
+    spectra = np.take(rfft(steps), tables.bins, axis=1)
+    spectra *= tables.weights
+    parts = ifft(spectra.reshape(-1, FRAMES)).view(np.float32)
+    np.square(parts, out=parts)
+    power: Float32 = (parts[:, ::2] + parts[:, 1::2]).reshape(len(steps), BANDS, FRAMES)
+    mean = mean_over_time(power.reshape(len(steps), -1))
+    power += (ENVELOPE_FLOOR * mean + TINY * TINY)[:, None, None]
+    return np.log(power, out=power)
 
 
-def _stretches(envelopes: Float32) -> Float32:
-    """Of each stretch how it is modulated and comodulated.
+def moved(envelopes: Float32) -> Float32:
+    """Of each step how it is modulated and comodulated.
 
-    (frames, BANDS + 1) -> (stretches, MODULATIONS + COMODULATIONS)
+    (steps, BANDS, FRAMES) -> (steps, MODULATIONS + COMODULATIONS)
     """
-    count = (len(envelopes) - STRETCH) // ENVELOPES_PER_STEP + 1
-    starts = range(0, count * ENVELOPES_PER_STEP, ENVELOPES_PER_STEP)
-    moved = np.empty((count, BANDS, STRETCH), np.float32)
-    for one, start in zip(moved, starts):
-        stretch = envelopes[start : start + STRETCH]
-        floor = np.log(np.float32(ENVELOPE_FLOOR) * stretch[:, BANDS].mean() + TINY * TINY)
-        np.maximum(stretch[:, :BANDS].T, floor, out=one)
-    moved -= mean_over_time(moved)[..., None]
-    moved *= _tables().stretch_window
+    centred = envelopes - mean_over_time(envelopes)[..., None]
+    centred *= _tables().window
     # Real and imaginary parts as numbers side by side.
-    parts = rfft(moved.reshape(-1, STRETCH)).view(np.float32).reshape(count, BANDS, -1)
+    parts = rfft(centred.reshape(-1, FRAMES)).view(np.float32).reshape(len(envelopes), BANDS, -1)
     return np.concatenate([modulations(parts), UNITS * comodulation(parts)], axis=1)
 
 
 def modulations(parts: Float32) -> Float32:
-    """Power density of modulations of each band, dB, shape (stretches, MODULATIONS).
+    """Power density of modulations of each band, dB, shape (steps, MODULATIONS).
 
     Args:
-        parts: real and imaginary, of the spectra of log envelopes, shape (stretches, BANDS, parts).
+        parts: real and imaginary, of the spectra of log envelopes, shape (steps, BANDS, parts).
     """
     density = np.square(parts) @ _tables().modulations
     decibels: Float32 = 10 * np.log10((density + MODULATION_FLOOR) / MODULATION_UNIT)
@@ -167,49 +124,62 @@ def modulations(parts: Float32) -> Float32:
 
 
 def comodulation(parts: Float32) -> Float32:
-    """Correlation of what is fast in envelopes of neighbouring bands, (stretches, COMODULATIONS).
+    """Correlations of modulations of neighbouring bands, shape (steps, COMODULATIONS).
 
     Args:
         parts: as for `modulations`.
     """
-    fast = parts[..., 2 * FAST_BIN :]
-    products = fast @ fast.transpose(0, 2, 1)
-    level = np.sqrt(np.diagonal(products, axis1=1, axis2=2)) + TINY
-    alike: Float32 = products[:, LOWER, UPPER] / (level[:, LOWER] * level[:, UPPER])
-    return alike
+    some = (parts[..., kind] for kind in _tables().comodulations)
+    products = np.stack([kind @ kind.transpose(0, 2, 1) for kind in some], axis=1)
+    level = np.sqrt(np.diagonal(products, axis1=2, axis2=3)) + TINY
+    alike: Float32 = products[..., LOWER, UPPER] / (level[..., LOWER] * level[..., UPPER])
+    return alike.reshape(len(parts), -1)
 
 
 @dataclass(frozen=True)
 class _Tables:
-    window: Float32  # (ENVELOPE_FRAME,)
-    bands: Float32  # mean power of each from squared parts, as far as they reach: (parts, BANDS)
-    whole_band: Float32  # likewise: (parts,)
-    stretch_window: Float32  # (STRETCH,)
+    bins: NDArray[np.intp]  # of a step's spectrum, band after band: (BANDS * FRAMES,)
+    weights: Float32  # of each: (BANDS * FRAMES,)
+    window: Float32  # (FRAMES,)
     modulations: Float32  # mean power densities from squared parts: (parts, modulations)
+    comodulations: tuple[slice, ...]  # parts of each
 
 
 @lru_cache(maxsize=1)
 def _tables() -> _Tables:
     """Constants, made once."""
-    stretch_window = np.hanning(STRETCH)
-    envelopes_hz = RATE_HZ / ENVELOPE_HOP
-    density = 1 / (envelopes_hz * np.square(stretch_window).sum())
-    edges = list(zip(BAND_EDGES_HZ[:-1], BAND_EDGES_HZ[1:]))
-    bands = np.repeat(_means_within(ENVELOPE_FRAME, RATE_HZ, edges), 2, axis=0)
-    densities = _means_within(STRETCH, envelopes_hz, MODULATIONS_HZ) * np.float32(density)
+    window = eased(FRAMES, EASED)
+    density = 1 / (ENVELOPE_HZ * np.square(window).sum())
+    bin_hz = RATE_HZ / STEP
+    middles = (BAND_EDGES_HZ[:-1] + BAND_EDGES_HZ[1:]) / 2
+    # Where a band's part begins does not count: that only turns its phase.
+    first = np.maximum(0, np.round((middles - ENVELOPE_HZ / 2) / bin_hz)).astype(np.intp)
+    bins = first[:, None] + np.arange(FRAMES)
+    half = np.maximum(np.diff(BAND_EDGES_HZ), LEAST_WIDTH_HZ)[:, None] / 2
+    inside_hz = half - np.abs(bins * bin_hz - middles[:, None])
+    weights = np.sin(np.pi / 2 * np.clip((inside_hz + SKIRT_HZ) / (2 * SKIRT_HZ), 0, 1))
     return _Tables(
-        # Periodic, so that a microphone's offset stays below the lowest band.
-        window=np.hanning(ENVELOPE_FRAME + 1)[:-1].astype(np.float32),
-        bands=bands[: np.flatnonzero(bands.any(axis=1))[-1] + 1],
-        whole_band=np.repeat(_means_within(ENVELOPE_FRAME, RATE_HZ, [WHOLE_BAND_HZ])[:, 0], 2),
-        stretch_window=stretch_window.astype(np.float32),
-        modulations=np.repeat(densities, 2, axis=0),
+        bins=bins.reshape(-1),
+        weights=weights.reshape(-1).astype(np.float32),
+        window=window.astype(np.float32),
+        modulations=np.repeat(_means_within(MODULATIONS_HZ) * np.float32(density), 2, axis=0),
+        comodulations=tuple(
+            slice(2 * low * FRAMES // ENVELOPE_HZ, 2 * high * FRAMES // ENVELOPE_HZ + 2)
+            for low, high in COMODULATIONS_HZ
+        ),
     )
 
 
-def _means_within(length: int, rate_hz: float, limits_hz: Sequence[tuple[float, float]]) -> Float32:
-    """Weights that take the mean power in some ranges from the bins of a spectrum."""
-    hz = np.fft.rfftfreq(length, 1 / rate_hz)
+def eased(length: int, share: float) -> Float64:
+    """A window that is flat but for a share at its ends, as a Hann window (Tukey's)."""
+    from_end = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    window: Float64 = 0.5 - 0.5 * np.cos(np.pi * np.minimum(2 * from_end / (share * length), 1))
+    return window
+
+
+def _means_within(limits_hz: Sequence[tuple[float, float]]) -> Float32:
+    """Weights that take the mean power in some ranges from the bins of an envelope's spectrum."""
+    hz = np.fft.rfftfreq(FRAMES, 1 / ENVELOPE_HZ)
     inside = np.stack([(hz >= low) & (hz < high) for low, high in limits_hz], axis=1)
     weights: Float32 = (inside / inside.sum(0)).astype(np.float32)
     return weights

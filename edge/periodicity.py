@@ -23,7 +23,7 @@ from edge.sliding import (
     RATE_HZ,
     STEP,
     UNITS,
-    NumbersOfSteps,
+    SlidingNumbers,
     loudest,
     mean_over_time,
     overlapping,
@@ -32,12 +32,12 @@ from edge.sliding import (
 Float32 = NDArray[np.float32]
 
 # Part of a fingerprint: raise it when the numbers that this module computes change.
-VERSION = 1
+VERSION = 2
 
 FRAME = 1024
-FRAMES = 14  # of a step; none reaches into the next
+FRAMES = 8  # of a step; none reaches into the next
 HOP = (STEP - FRAME) // (FRAMES - 1)
-LOUDER = 8  # of them, that are measured
+LOUDER = 4  # of them, that are measured
 BANDS_HZ = ((80, 1000), (1000, 2000), (2000, 3400), (3400, 7000), (250, 3400))
 BINS = max(high for _, high in BANDS_HZ) * FRAME // RATE_HZ  # the rest is in none of them
 PITCH_BANDS = [0, 4]  # in which the period is looked for
@@ -48,7 +48,8 @@ LAG_COST = np.float32(0.0008)
 # Near a period and two the best lag is looked for; half a period away is taken as it is.
 PERIODS_AWAY = np.repeat([1, 2, 0.5], [5, 7, 1])
 BESIDE = np.concatenate([np.arange(-2, 3), np.arange(-3, 4), [0]])
-ONE, TWO, HALF = slice(0, 5), slice(5, 12), slice(12, 13)
+FIRST_BESIDE = np.array([0, 5, 12])  # of a period, of two, of half
+HALF = 2  # the last of these is a likeness as it is
 
 VOICED = np.float32(0.5)
 QUIETEST = np.float32(1 / 30)  # beside the middle one of a window's frames
@@ -83,7 +84,7 @@ def periodicity(samples: Float32) -> Float32:
     return PeriodicityStream().numbers(samples, 0)
 
 
-class PeriodicityStream(NumbersOfSteps):
+class PeriodicityStream(SlidingNumbers):
     """`periodicity` of a sliding window."""
 
     name, count, least_samples, version = "periodicity", NUMBERS, LEAST_SAMPLES, VERSION
@@ -122,57 +123,63 @@ def of_frames(frames: Float32) -> Float32:
     """
     tables = _tables()
     centred = frames - mean_over_time(frames)[:, None]
-    spectra = rfft(centred * tables.window)
-    power = np.square(spectra.real) + np.square(spectra.imag)
+    centred *= tables.window
+    parts = rfft(centred).view(np.float32)
+    np.square(parts, out=parts)
+    power = parts[:, ::2] + parts[:, 1::2]
     of_bands = power @ tables.bands.T + TINY
     # Each band at unit power, so that what follows is 1 at lag 0.
     of_pitch = power * ((1 / of_bands[:, PITCH_BANDS]) @ tables.bands[PITCH_BANDS])
-    # Half of the FFT's length, for bands hold the power of one side.
-    pitch = np.float32(FRAME / 2 / len(PITCH_BANDS)) * autocorrelation(of_pitch, PERIODS.stop + 1)
-    pitch /= tables.of_window
+    pitch = autocorrelation(of_pitch, PERIODS.stop + 1)
+    pitch *= tables.of_lags
     lags = pitch * tables.lag_weights
     rows = np.arange(len(frames))
     period = lags[:, PERIODS.start : PERIODS.stop].argmax(axis=1) + PERIODS.start
-    before, peak, after = (lags[rows, period + beside] for beside in (-1, 0, 1))
+    before, peak, after = lags[rows, period + np.array([[-1], [0], [1]])]
     # A parabola through three points; at an end of the range there may be no peak.
-    bent = before - 2 * peak + after
-    exact = period + np.clip((before - after) / (2 * np.minimum(bent, -TINY)), -0.5, 0.5)
+    bent = np.minimum(before - 2 * peak + after, -TINY)
+    exact = period + np.clip((before - after) / (2 * bent), -0.5, 0.5)
     near = np.outer(exact, PERIODS_AWAY).round().astype(np.intp) + BESIDE
     bands = power[:, None, :BINS] * tables.bands[:, :BINS]
     alike = bands @ tables.cosines[near].transpose(0, 2, 1)
     alike /= of_bands[:, :, None]
-    unlike = 1 - np.stack([alike[..., ONE].max(axis=2), alike[..., TWO].max(axis=2)], axis=2)
-    told = np.log(MIDDLE_UNLIKE / np.clip(unlike, *UNLIKE_LIMITS))
-    of_lags = np.concatenate([told, alike[..., HALF]], axis=2).reshape(len(frames), -1)
-    return np.concatenate(
-        [
-            np.stack([pitch[rows, period], np.log(exact / MIDDLE_PERIOD)], axis=1),
-            of_lags,
-            power.sum(axis=1)[:, None],
-        ],
-        axis=1,
-        dtype=np.float32,
-    )
+    best = np.maximum.reduceat(alike, FIRST_BESIDE, axis=2)
+    unlike = np.clip(1 - best[..., :HALF], *UNLIKE_LIMITS)
+    np.log(MIDDLE_UNLIKE / unlike, out=best[..., :HALF])
+    told = np.empty((len(frames), OF_A_FRAME + 1), np.float32)
+    told[:, 0] = pitch[rows, period]
+    told[:, 1] = np.log(exact / MIDDLE_PERIOD)
+    told[:, 2:-1] = best.reshape(len(frames), -1)
+    told[:, -1] = power.sum(axis=1)
+    return told
 
 
 def _over_frames(held: Float32) -> Float32:
     """(steps, LOUDER, OF_A_FRAME + 1) -> (NUMBERS,), without their units."""
     frames = held.reshape(-1, OF_A_FRAME + 1)
     power = frames[:, -1]
-    heard = frames[power >= QUIETEST * np.median(power), :-1]
+    heard = frames[power >= QUIETEST * _middle(power), :-1]
     voicing = heard[:, 0]
     periodic = heard[np.argsort(voicing, kind="stable")[len(voicing) // 2 :]]
-    bands = periodic[:, 2:].reshape(len(periodic), len(BANDS_HZ), 3)
-    one, two, half = bands.transpose(2, 0, 1)
-    of_bands = np.stack([one.mean(0), one.std(0), two.mean(0), half.mean(0)], axis=1)
-    whole = [np.mean(voicing > VOICED), np.median(periodic[:, 1])]
-    return np.concatenate([whole, of_bands.reshape(-1)], dtype=np.float32)
+    mean = np.einsum("fn->n", periodic) / np.float32(len(periodic))
+    one, two, half = mean[2:].reshape(len(BANDS_HZ), 3).T
+    apart = periodic[:, 2::3] - one
+    deviation = np.sqrt(np.einsum("fb,fb->b", apart, apart) / np.float32(len(periodic)))
+    of_bands = np.stack([one, deviation, two, half], axis=1)
+    voiced = np.count_nonzero(voicing > VOICED) / len(voicing)
+    whole = np.array([voiced, _middle(periodic[:, 1])], np.float32)
+    return np.concatenate([whole, of_bands.reshape(-1)])
+
+
+def _middle(numbers: Float32) -> float:
+    """The upper median: one of the numbers. A tenth of what `median` takes for a few."""
+    return float(np.sort(numbers)[len(numbers) // 2])
 
 
 @dataclass(frozen=True)
 class _Tables:
     window: Float32  # (FRAME,)
-    of_window: Float32  # its autocorrelation, 1 at lag 0: (PERIODS.stop + 1,)
+    of_lags: Float32  # makes one of lag 0, and divides the window out: (PERIODS.stop + 1,)
     bands: Float32  # which bins are in each: (bands, bins)
     # From a power spectrum its autocorrelation, that of the window divided out, as Boersma does.
     cosines: Float32  # (lags, BINS)
@@ -193,7 +200,8 @@ def _tables() -> _Tables:
     places = np.outer(lags.astype(np.int32), np.arange(BINS, dtype=np.int32)) % np.int32(FRAME)
     return _Tables(
         window=window.astype(np.float32),
-        of_window=of_window[: PERIODS.stop + 1].astype(np.float32),
+        # Half of the FFT's length, for bands hold the power of one side.
+        of_lags=(FRAME / 2 / len(PITCH_BANDS) / of_window[: PERIODS.stop + 1]).astype(np.float32),
         bands=np.array([(hz >= low) & (hz < high) for low, high in BANDS_HZ], np.float32),
         cosines=wave[places] / of_window[:, None].astype(np.float32),
         lag_weights=1 - LAG_COST * np.arange(PERIODS.stop + 1, dtype=np.float32),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ UNITS = np.float32(20)
 
 
 class SlidingNumbers(ABC):
-    """Numbers of a sliding window.
+    """Numbers of a sliding window, made of what each of its steps has by itself.
 
     A window that slides by other than whole half seconds is measured anew.
 
@@ -40,9 +39,9 @@ class SlidingNumbers(ABC):
     def __init__(self) -> None:
         self.reset()
 
-    @abstractmethod
     def reset(self) -> None:
         """Forget the last window: the next one does not overlap it."""
+        self._steps: NDArray[Any] = np.empty(0)
 
     def numbers(self, samples: Float32, slid_samples: int) -> Float32:
         """Numbers of a window, equal to those that it has alone.
@@ -64,52 +63,23 @@ class SlidingNumbers(ABC):
                 f"{self.least_samples}, not {samples.dtype} {samples.shape}"
             )
         steps, off_grid = divmod(slid_samples, STEP)
-        if off_grid or not 0 <= steps < self._steps_held():
+        if off_grid or not 0 <= steps < len(self._steps):
             self.reset()
-        return self._measured(samples, steps)
-
-    @abstractmethod
-    def _steps_held(self) -> int:
-        """A window that slides by so many steps has nothing of the last one."""
-
-    @abstractmethod
-    def _measured(self, samples: Float32, steps: int) -> Float32:
-        """`numbers` of a window that slid by so many steps, or that nothing is held for."""
-
-
-class NumbersOfSteps(SlidingNumbers):
-    """Numbers of a sliding window, made of what each of its steps has by itself."""
-
-    def reset(self) -> None:
-        self._steps: NDArray[Any] = np.empty(0)
-
-    def _steps_held(self) -> int:
-        return len(self._steps)
-
-    def _measured(self, samples: Float32, steps: int) -> Float32:
-        self._steps = continued(
-            self._steps[steps:],
-            len(samples) // STEP,
-            lambda first: self._of_steps(samples[first * STEP :]),
-        )
+        kept = self._steps[steps:]
+        if not len(kept):
+            self._steps = self._of_steps(samples)
+        elif len(kept) < len(samples) // STEP:
+            made = self._of_steps(samples[len(kept) * STEP :])
+            self._steps = np.concatenate([kept, made])
         return self._over(self._steps)
 
     @abstractmethod
     def _of_steps(self, samples: Float32) -> NDArray[Any]:
-        """What each step of the samples has, shape (steps, ...)."""
+        """What each whole step of the samples has, shape (steps, ...)."""
 
     @abstractmethod
     def _over(self, steps: NDArray[Any]) -> Float32:
         """Numbers of a window that has such steps, shape (numbers,)."""
-
-
-def continued(
-    kept: NDArray[Any], count: int, measure: Callable[[int], NDArray[Any]]
-) -> NDArray[Any]:
-    """So many rows, those that are not kept measured from the first of them on."""
-    if not len(kept):
-        return measure(0)
-    return np.concatenate([kept, measure(len(kept))]) if len(kept) < count else kept
 
 
 def overlapping(samples: Float32, count: int, length: int, hop: int) -> Float32:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.cues import CUES
 from edge.features import FrontEnd
 from edge.sliding import RATE_HZ
 from training.cache import FeatureCache
@@ -35,7 +36,7 @@ from training.fusion import Fusion, fit_fusion
 from training.models import mac_count, parameter_count
 from training.models.cued import cued
 from training.pool import pool_sources
-from training.pool_cues import ADDED, NUMBERS, OF_SPOOFS, Windows, measured, refuse_short
+from training.pool_cues import NUMBERS, OF_SPOOFS, Windows, measured, refuse_short
 from training.teller import LIMIT, Teller, fit_within_sources
 from training.train import (
     load_calibration,
@@ -204,4 +205,4 @@ def _write_val(
 
 
 def _with_cues(front_end: FrontEnd) -> FrontEnd:
-    return FrontEnd.from_dict({**front_end.to_dict(), **{cue.name: True for cue in ADDED}})
+    return FrontEnd.from_dict({**front_end.to_dict(), **{cue.name: True for cue in CUES}})

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cues import CUES, Cue
-from edge.excitation import ExcitationStream
 from edge.sliding import RATE_HZ
 from training.cache import progress
 from training.errors import TrainingError
@@ -23,10 +22,8 @@ Float32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Names = NDArray[np.str_]
 
-# Excitation holds modulation, and what it holds besides, periodicity tells better.
-ADDED = tuple(cue for cue in CUES if cue is not ExcitationStream)
-NUMBERS = sum(cue.count for cue in ADDED)
-OF_SPOOFS = np.repeat([cue.of_spoofs for cue in ADDED], [cue.count for cue in ADDED])
+NUMBERS = sum(cue.count for cue in CUES)
+OF_SPOOFS = np.repeat([cue.of_spoofs for cue in CUES], [cue.count for cue in CUES])
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def measured(pools: Sequence[Path]) -> Windows:
     Raises:
         TrainingError: a pool holds no audio, or its windows are too short.
     """
-    missing = [(cue, place) for cue in ADDED for place in chunks_without(_kind(cue), pools)]
+    missing = [(cue, place) for cue in CUES for place in chunks_without(_kind(cue), pools)]
     if missing:
         pool, stem = missing[0][1]
         samples = np.load(pool / f"{stem}.audio.npy", mmap_mode="r").shape[1]
@@ -67,7 +64,7 @@ def measured(pools: Sequence[Path]) -> Windows:
                 pass
     stems = [pool / stem for pool in pools for stem in chunk_stems(pool)]
     numbers = [
-        np.concatenate([np.load(f"{stem}.{_kind(cue)}.npy") for cue in ADDED], axis=1)
+        np.concatenate([np.load(f"{stem}.{_kind(cue)}.npy") for cue in CUES], axis=1)
         for stem in stems
     ]
     return Windows(
@@ -88,7 +85,7 @@ def refuse_short(seconds: float, whose: str) -> None:
     Raises:
         TrainingError: says whose they are.
     """
-    for cue in ADDED:
+    for cue in CUES:
         least = cue.least_samples / RATE_HZ
         if seconds < least:
             raise TrainingError(f"{whose} of {seconds:g} s; {cue.name} needs {least:.3f} s")

@@ -208,7 +208,7 @@ def test_a_manifest_that_makes_no_sense_is_refused_with_the_field(tmp_path, case
     [
         ({"tones": "yes"}, 80000, "front_end.tones is str, not bool"),
         ({"tones": True}, 15999, "too short for tones, which needs 16000"),
-        ({"excitation": True}, 16000, "too short for excitation, which needs"),
+        ({"modulation": True}, 7999, "too short for modulation, which needs 8000"),
     ],
 )
 def test_a_cue_that_cannot_be_heard_is_refused(tmp_path, front_end, window_samples, expected):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge import excitation, modulation, periodicity, tones
+from edge import modulation, periodicity, tones
 from edge.cues import CUES, Cue
 
 LIMITS = {
-    "excitation": excitation.LIMITS,
     "modulation": modulation.LIMITS,
     "tones": tones.LIMITS,
     "periodicity": periodicity.LIMITS,

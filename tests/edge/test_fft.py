@@ -1,4 +1,4 @@
-"""One function of scipy without the rest of it."""
+"""Two functions of scipy without the rest of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from edge.fft import find_extension, load_rfft, public_rfft, rfft
+from edge.fft import PUBLIC, autocorrelation, find_extension, ifft, load_transforms, rfft
 
 FRAMES = np.random.default_rng(0).standard_normal((64, 1024)).astype(np.float32)
 
@@ -19,8 +19,24 @@ def test_it_is_the_fft_in_single_precision():
     np.testing.assert_allclose(spectrum, np.fft.rfft(FRAMES.astype(np.float64)), atol=1e-4)
 
 
-def test_it_gives_the_very_numbers_of_scipy_fft():
-    np.testing.assert_array_equal(rfft(FRAMES), public_rfft(FRAMES))
+def test_its_inverse_is_not_divided_by_the_length():
+    spectra = (FRAMES[:, ::2] + 1j * FRAMES[:, 1::2]).astype(np.complex64)
+    signals = ifft(spectra)
+    assert signals.dtype == np.complex64
+    np.testing.assert_allclose(signals, 512 * np.fft.ifft(spectra), atol=1e-3)
+
+
+def test_they_give_the_very_numbers_of_scipy_fft():
+    np.testing.assert_array_equal(rfft(FRAMES), PUBLIC.rfft(FRAMES))
+    np.testing.assert_array_equal(ifft(rfft(FRAMES)), PUBLIC.ifft(rfft(FRAMES)))
+
+
+def test_autocorrelation_comes_from_power_spectra():
+    signals = FRAMES[:3, :64]
+    found = autocorrelation(np.square(np.abs(rfft(signals))), 5)
+    for ours, signal in zip(found, signals):
+        expected = [signal @ np.roll(signal, lag) for lag in range(5)]
+        np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
 def test_it_leaves_the_rest_of_scipy_out():
@@ -35,7 +51,7 @@ def test_it_leaves_the_rest_of_scipy_out():
 
 def test_a_scipy_of_another_layout_is_used_by_its_front_door(tmp_path):
     assert find_extension(tmp_path) is None
-    assert load_rfft(tmp_path) is public_rfft
+    assert load_transforms(tmp_path) is PUBLIC
 
 
 @pytest.mark.parametrize("content", ["", "not a library"])
@@ -46,4 +62,4 @@ def test_an_extension_that_cannot_be_loaded_is_passed_over(tmp_path, content):
     folder.mkdir(parents=True)
     (folder / f"pypocketfft{EXTENSION_SUFFIXES[0]}").write_text(content)
     assert find_extension(tmp_path) is not None
-    assert load_rfft(tmp_path) is public_rfft
+    assert load_transforms(tmp_path) is PUBLIC

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from edge.cues import CUES
 from edge.features import window_features
 from edge.sliding import RATE_HZ
 from training.cli import main
@@ -21,7 +22,6 @@ from training.fusion import Fusion
 from training.models.cued import cued, without_cues
 from training.models.pairwise import UNITS
 from training.pool import PoolSettings, Scale
-from training.pool_cues import ADDED
 from training.teller import LIMIT, SEEDS, Teller
 from training.train import (
     load_calibration,
@@ -94,7 +94,7 @@ def test_the_new_run_scores_with_cues_and_says_what_it_adds(
 ) -> None:
     assert add_cues() == 0
     assert "EER" in capsys.readouterr().out
-    for cue in ADDED:
+    for cue in CUES:
         kept = sorted(pool.glob(f"*.{cue.name}-{cue.version}.npy"))
         numbers = [np.load(path) for path in kept]
         assert sum(map(len, numbers)) == 256 and numbers[0].shape[1] == cue.count
@@ -102,7 +102,7 @@ def test_the_new_run_scores_with_cues_and_says_what_it_adds(
     told = json.loads((out / "cues.json").read_text())
     assert {row["cues"] for row in told["val"]} == {"alone", "with"}
     front_end = load_settings(out).front_end
-    assert front_end.cues == ADDED and not load_settings(run).front_end.cues
+    assert front_end.cues == CUES and not load_settings(run).front_end.cues
     made, old = load_model(out), load_model(run)
     samples = (0.1 * rng.standard_normal(round(1.2 * RATE_HZ))).astype(np.float32)
     features = window_features(samples, front_end)[None, ..., None]
@@ -154,7 +154,7 @@ def test_a_judge_that_was_trained_on_val_is_refused(
 
 
 def test_a_network_is_not_trained_with_cues(brief: RunSettings, tmp_path: Path) -> None:
-    heard = replace(brief, front_end=replace(brief.front_end, excitation=True))
+    heard = replace(brief, front_end=replace(brief.front_end, modulation=True))
     with pytest.raises(TrainingError, match="earwitness-train add-cues"):
         train(tmp_path / "run", heard, say=lambda line: None)
 
