@@ -167,8 +167,11 @@ def _quantise(values: Any, detail: dict[str, Any]) -> Any:
         return values
     scale, zero_point = detail["quantization"]
     limits = np.iinfo(detail["dtype"])
-    steps = np.rint(values / scale) + zero_point
-    return np.clip(steps, limits.min, limits.max).astype(detail["dtype"])
+    steps = values / scale
+    np.rint(steps, out=steps)
+    steps += zero_point
+    np.clip(steps, limits.min, limits.max, out=steps)
+    return steps.astype(detail["dtype"])
 
 
 def _dequantise(value: Any, detail: dict[str, Any]) -> float:

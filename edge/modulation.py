@@ -38,8 +38,8 @@ EASED = 0.3  # share of a step at its ends where it is faded in and out
 ENVELOPE_HZ = 500
 FRAMES = STEP * ENVELOPE_HZ // RATE_HZ  # of an envelope, in a step
 MODULATIONS_HZ = ((8, 20), (20, 50), (50, 120), (120, 250))
-# Where bands are compared: syllables and their edges, low and high voices.
-COMODULATIONS_HZ = ((8, 50), (50, 120), (120, 250))
+# Where bands are compared: syllables and their edges, low and high voices; one bin is in two.
+COMODULATIONS_HZ = ((8, 52), (50, 122), (120, 252))
 NEIGHBOURS = (1, 2, 4)
 LOWER = np.concatenate([np.arange(BANDS - apart) for apart in NEIGHBOURS])
 UPPER = LOWER + np.repeat(NEIGHBOURS, [BANDS - apart for apart in NEIGHBOURS])
@@ -129,8 +129,8 @@ def comodulation(parts: Float32) -> Float32:
     Args:
         parts: as for `modulations`.
     """
-    some = (parts[..., kind] for kind in _tables().comodulations)
-    products = np.stack([kind @ kind.transpose(0, 2, 1) for kind in some], axis=1)
+    some = parts[:, None] * _tables().comodulations
+    products = some @ some.transpose(0, 1, 3, 2)
     level = np.sqrt(np.diagonal(products, axis1=2, axis2=3)) + TINY
     alike: Float32 = products[..., LOWER, UPPER] / (level[..., LOWER] * level[..., UPPER])
     return alike.reshape(len(parts), -1)
@@ -142,13 +142,15 @@ class _Tables:
     weights: Float32  # of each: (BANDS * FRAMES,)
     window: Float32  # (FRAMES,)
     modulations: Float32  # mean power densities from squared parts: (parts, modulations)
-    comodulations: tuple[slice, ...]  # parts of each
+    comodulations: Float32  # one where a part belongs to each: (comodulations, 1, parts)
 
 
 @lru_cache(maxsize=1)
 def _tables() -> _Tables:
     """Constants, made once."""
     window = eased(FRAMES, EASED)
+    inside = _within(MODULATIONS_HZ)
+    means = np.repeat(inside / inside.sum(axis=1, keepdims=True), 2, axis=1)
     density = 1 / (ENVELOPE_HZ * np.square(window).sum())
     bin_hz = RATE_HZ / STEP
     middles = (BAND_EDGES_HZ[:-1] + BAND_EDGES_HZ[1:]) / 2
@@ -162,11 +164,8 @@ def _tables() -> _Tables:
         bins=bins.reshape(-1),
         weights=weights.reshape(-1).astype(np.float32),
         window=window.astype(np.float32),
-        modulations=np.repeat(_means_within(MODULATIONS_HZ) * np.float32(density), 2, axis=0),
-        comodulations=tuple(
-            slice(2 * low * FRAMES // ENVELOPE_HZ, 2 * high * FRAMES // ENVELOPE_HZ + 2)
-            for low, high in COMODULATIONS_HZ
-        ),
+        modulations=(density * means).T.astype(np.float32),
+        comodulations=np.repeat(_within(COMODULATIONS_HZ)[:, None], 2, axis=2),
     )
 
 
@@ -177,9 +176,7 @@ def eased(length: int, share: float) -> Float64:
     return window
 
 
-def _means_within(limits_hz: Sequence[tuple[float, float]]) -> Float32:
-    """Weights that take the mean power in some ranges from the bins of an envelope's spectrum."""
+def _within(limits_hz: Sequence[tuple[float, float]]) -> Float32:
+    """One where a bin of an envelope's spectrum lies within some ranges: (ranges, bins)."""
     hz = np.fft.rfftfreq(FRAMES, 1 / ENVELOPE_HZ)
-    inside = np.stack([(hz >= low) & (hz < high) for low, high in limits_hz], axis=1)
-    weights: Float32 = (inside / inside.sum(0)).astype(np.float32)
-    return weights
+    return np.array([(hz >= low) & (hz < high) for low, high in limits_hz], np.float32)

@@ -24,9 +24,9 @@ from edge.sliding import (
     STEP,
     UNITS,
     SlidingNumbers,
+    frames_of_steps,
     loudest,
     mean_over_time,
-    overlapping,
 )
 
 Float32 = NDArray[np.float32]
@@ -102,17 +102,11 @@ def louder_frames(samples: Float32) -> Float32:
 
     (n,) -> (steps, LOUDER, OF_A_FRAME + 1)
     """
-    steps = len(samples) // STEP
-    frames = np.stack(
-        [
-            overlapping(samples[step * STEP : (step + 1) * STEP], FRAMES, FRAME, HOP)
-            for step in range(steps)
-        ]
-    )
+    frames = frames_of_steps(samples, FRAMES, FRAME, HOP)
     power = np.einsum("sft,sft->sf", frames, frames)
     louder = loudest(power, LOUDER)
-    chosen = frames[np.arange(steps)[:, None], louder].reshape(-1, FRAME)
-    return of_frames(chosen).reshape(steps, LOUDER, -1)
+    chosen = frames[np.arange(len(frames))[:, None], louder].reshape(-1, FRAME)
+    return of_frames(chosen).reshape(len(frames), LOUDER, -1)
 
 
 def of_frames(frames: Float32) -> Float32:

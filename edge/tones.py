@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import rfft
-from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, overlapping
+from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, frames_of_steps
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -99,13 +99,9 @@ def in_phase(samples: Float32) -> Complex64:
     Phases are those at the beginning of the step.
     """
     tables = _tables()
-    steps = len(samples) // STEP
-    frames = np.empty((steps, FRAMES, FRAME), np.float32)
-    for step, made in enumerate(frames):
-        cut = samples[step * STEP : (step + 1) * STEP]
-        np.multiply(overlapping(cut, FRAMES, FRAME, HOP), tables.window, out=made)
+    frames = frames_of_steps(samples, FRAMES, FRAME, HOP) * tables.window
     spectra = rfft(frames.reshape(-1, FRAME))
-    around = loudness_around(spectra, tables.bins).reshape(steps, FRAMES, -1)
+    around = loudness_around(spectra, tables.bins).reshape(len(frames), FRAMES, -1)
     quietest = np.einsum("sft->st", around)[:, None] * (SILENCE / np.float32(FRAMES))
     np.maximum(around, quietest, out=around)
     around += TINY
