@@ -30,7 +30,6 @@ from edge.features import (
     LogMelStream,
     finish,
     log_mel_db,
-    with_cues,
 )
 from edge.speech import SpeechSettings, peak_level_dbfs, speech_activity
 from edge.windows import fit_window
@@ -282,14 +281,14 @@ class Detector:
 
     def _features(self, samples: Float32, decibels: Float32) -> Float32:
         """What the network hears of a window that is worth it."""
-        features = finish(decibels, self.settings.front_end)
-        if not self.settings.front_end.cues:
-            return features
+        return finish(decibels, self.settings.front_end, self._cue_numbers(samples))
+
+    def _cue_numbers(self, samples: Float32) -> Float32:
         if len(samples) < self.settings.model_samples:
             alone = CueStream(self.settings.front_end.cues)
-            return with_cues(features, alone.numbers(self._fitted(samples), 0))
+            return alone.numbers(self._fitted(samples), 0)
         slid, self._slid = self._slid, 0
-        return with_cues(features, self._cues.numbers(samples, slid))
+        return self._cues.numbers(samples, slid)
 
     def _gate(self, samples: Float32, decibels: Float32 | None) -> tuple[float, bool]:
         """Level of the window, dBFS, and whether it holds speech."""

@@ -291,24 +291,34 @@ def _band_power(frames: Float32, front_end: FrontEnd) -> Float32:
     return bands
 
 
-def finish(decibels: Float32, front_end: FrontEnd) -> Float32:
-    """What depends on the whole window: `top_db`, then normalisation.
+def finish(
+    decibels: Float32, front_end: FrontEnd, cues: Float32 = np.empty(0, np.float32)
+) -> Float32:
+    """What depends on the whole window: `top_db`, then normalisation, then the cues.
 
     Args:
         decibels: raw log-Mel of one window, shape (frames, bands), dB; not changed.
+        front_end: settings.
+        cues: their numbers, shape (n,).
 
     Returns:
-        float32, same shape.
+        float32, shape (rows, bands): the frames, and after them the numbers of cues in as many rows
+        as they need, filled up with zeros.
     """
+    frames, bands = decibels.shape
+    features = np.empty((frames - (-len(cues) // bands), bands), np.float32)
+    made = features[:frames]
     floor = -np.inf if front_end.top_db is None else decibels.max() - np.float32(front_end.top_db)
-    made: Float32 = np.clip(decibels, np.float32(floor), np.float32(np.inf))  # as in `_decibels`
+    np.clip(decibels, np.float32(floor), np.float32(np.inf), out=made)  # as in `_decibels`
     if front_end.normalisation == "band-mean":
         made -= made.mean(axis=0, dtype=np.float32)
     if front_end.normalisation in ("mean", "mean-variance"):
         made -= np.einsum("fb->", made) / np.float32(made.size)  # a third of what `mean` takes
     if front_end.normalisation == "mean-variance":
         made /= np.maximum(made.std(dtype=np.float32), np.float32(MEAN_VARIANCE_FLOOR_DB))
-    return made
+    rest = features[frames:].reshape(-1)
+    rest[: len(cues)], rest[len(cues) :] = cues, 0
+    return features
 
 
 def log_mel_db(samples: Float32, front_end: FrontEnd) -> Float32:
@@ -356,23 +366,8 @@ def window_features(samples: Float32, front_end: FrontEnd) -> Float32:
     Raises:
         ValueError: as `log_mel` and `CueStream.numbers`.
     """
-    features = log_mel(samples, front_end)
-    if not front_end.cues:
-        return features
-    return with_cues(features, CueStream(front_end.cues).numbers(samples, 0))
-
-
-def with_cues(features: Float32, numbers: Float32) -> Float32:
-    """Features with the numbers of cues in rows after the frames, filled up with zeros.
-
-    (frames, bands) and (numbers,) -> (rows, bands)
-    """
-    frames, bands = features.shape
-    made = np.empty((frames - (-len(numbers) // bands), bands), np.float32)
-    made[:frames] = features
-    rest = made[frames:].reshape(-1)
-    rest[: len(numbers)], rest[len(numbers) :] = numbers, 0
-    return made
+    numbers = CueStream(front_end.cues).numbers(samples, 0)
+    return finish(log_mel_db(samples, front_end), front_end, numbers)
 
 
 class LogMelStream:
