@@ -216,7 +216,7 @@ def test_a_cue_that_cannot_be_heard_is_refused(tmp_path, front_end, window_sampl
 
     def edit(document: dict[str, Any]) -> None:
         document["front_end"].update(front_end)
-        document.update(window_samples=window_samples, hop_s=0.5)
+        document.update(window_samples=window_samples, hop_s=0.4)
 
     sentence = refusal(edit_manifest(folder, edit))
     assert "is not a valid manifest" in sentence and expected in sentence
