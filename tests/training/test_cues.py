@@ -22,6 +22,7 @@ from training.fusion import Fusion
 from training.models.cued import cued, without_cues
 from training.models.pairwise import UNITS
 from training.pool import PoolSettings, Scale
+from training.pool_cues import NUMBERS
 from training.teller import LIMIT, SEEDS, Teller
 from training.train import (
     load_calibration,
@@ -113,10 +114,10 @@ def test_the_new_run_scores_with_cues_and_says_what_it_adds(
     expected = load_model_at(run, 60).predict(np.ones((1, 60, 24, 1)), verbose=0)
     got = load_model_at(out, 60).predict(np.ones((1, 60, 24, 1)), verbose=0)
     np.testing.assert_allclose(got, expected, atol=1e-5)
-    # What it costs is its own: units and a weight of its own for each place of the rows.
+    # What it costs is its own: units and a weight of its own for each number.
     cost, old_cost = (load_data_description(one)["multiply_accumulates"] for one in (out, run))
     units = len(SEEDS) * UNITS
-    assert cost == old_cost + rows * front_end.n_bands * (units + 1) + units
+    assert cost == old_cost + NUMBERS * (units + 1) + units
     before, _ = load_calibration(run)
     after, point = load_calibration(out)
     fusion = Fusion(**told["judge_fusion"])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 from keras import layers
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from training.teller import Teller
@@ -33,7 +32,11 @@ def cued(network: Any, teller: Teller, limit: float) -> Any:
     rows = -(-count // bands)
     inputs = keras.Input((frames + rows, bands, 1), name="log_mel")
     logit = network(layers.Cropping2D(((0, rows), (0, 0)))(inputs))
-    numbers = layers.Flatten()(layers.Cropping2D(((frames, 0), (0, 0)))(inputs))
+    rest = layers.Cropping2D(((frames, 0), (0, 0)))(inputs)
+    one_by_one = layers.Reshape((rows * bands, 1, 1))(rest)
+    numbers = layers.Flatten()(
+        layers.Cropping2D(((0, rows * bands - count), (0, 0)))(one_by_one)
+    )
     standard = layers.BatchNormalization(center=False, scale=False, epsilon=0.0, name=STANDARD)
     limited = layers.Activation("hard_tanh")(standard(numbers))
     hidden = layers.Dense(units, activation="relu", name=HIDDEN)
@@ -41,18 +44,10 @@ def cued(network: Any, teller: Teller, limit: float) -> Any:
     straight = layers.Dense(1, use_bias=False, name=STRAIGHT)
     added = layers.Add()([logit, told(hidden(limited)), straight(limited)])
     made = keras.Model(inputs, added, name="cued")
-
-    def filled_up(weights: NDArray[Any]) -> NDArray[Any]:
-        # What fills up the rows is nought, and has no weight.
-        return np.pad(limit * weights, ((0, rows * bands - count), (0, 0)))
-
-    means, variances = np.zeros(rows * bands), np.ones(rows * bands)
-    means[:count] = teller.scale.mean
-    variances[:count] = np.square(limit * teller.scale.deviation)
-    standard.set_weights([means, variances])
-    hidden.set_weights([filled_up(teller.hidden), teller.biases])
+    standard.set_weights([teller.scale.mean, np.square(limit * teller.scale.deviation)])
+    hidden.set_weights([limit * teller.hidden, teller.biases])
     told.set_weights([teller.out[:, None]])
-    straight.set_weights([filled_up(teller.straight[:, None])])
+    straight.set_weights([limit * teller.straight[:, None]])
     return made
 
 
