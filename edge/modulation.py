@@ -81,7 +81,8 @@ class ModulationStream(SlidingNumbers):
         return moved(log_envelopes(samples))
 
     def _over(self, steps: Float32) -> Float32:
-        limited: Float32 = np.clip(steps.mean(0), *LIMITS)
+        mean = np.einsum("sn->n", steps) / np.float32(len(steps))
+        limited: Float32 = np.clip(mean, *LIMITS)
         return limited
 
 
@@ -109,31 +110,34 @@ def moved(envelopes: Float32) -> Float32:
     centred *= _tables().window
     # Real and imaginary parts as numbers side by side.
     parts = rfft(centred.reshape(-1, FRAMES)).view(np.float32).reshape(len(envelopes), BANDS, -1)
-    return np.concatenate([modulations(parts), UNITS * comodulation(parts)], axis=1)
+    squares = np.square(parts)
+    return np.concatenate([modulations(squares), UNITS * comodulation(parts, squares)], axis=1)
 
 
-def modulations(parts: Float32) -> Float32:
+def modulations(squares: Float32) -> Float32:
     """Power density of modulations of each band, dB, shape (steps, MODULATIONS).
 
     Args:
-        parts: real and imaginary, of the spectra of log envelopes, shape (steps, BANDS, parts).
+        squares: of real and imaginary parts of the spectra of log envelopes, shape (steps, BANDS,
+            parts).
     """
-    density = np.square(parts) @ _tables().modulations
+    density = squares @ _tables().modulations
     decibels: Float32 = 10 * np.log10((density + MODULATION_FLOOR) / MODULATION_UNIT)
-    return decibels.reshape(len(parts), -1)
+    return decibels.reshape(len(squares), -1)
 
 
-def comodulation(parts: Float32) -> Float32:
+def comodulation(parts: Float32, squares: Float32) -> Float32:
     """Correlations of modulations of neighbouring bands, shape (steps, COMODULATIONS).
 
     Args:
-        parts: as for `modulations`.
+        parts: real and imaginary, of the spectra of log envelopes, shape (steps, BANDS, parts).
+        squares: theirs.
     """
-    some = parts[:, None] * _tables().comodulations
-    products = some @ some.transpose(0, 1, 3, 2)
-    level = np.sqrt(np.diagonal(products, axis1=2, axis2=3)) + TINY
-    alike: Float32 = products[..., LOWER, UPPER] / (level[..., LOWER] * level[..., UPPER])
-    return alike.reshape(len(parts), -1)
+    within = _tables().comodulations
+    level = np.sqrt(squares @ within) + TINY
+    products = (parts[:, LOWER] * parts[:, UPPER]) @ within
+    alike: Float32 = products / (level[:, LOWER] * level[:, UPPER])
+    return alike.transpose(0, 2, 1).reshape(len(parts), -1)
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ class _Tables:
     weights: Float32  # of each: (BANDS * FRAMES,)
     window: Float32  # (FRAMES,)
     modulations: Float32  # mean power densities from squared parts: (parts, modulations)
-    comodulations: Float32  # one where a part belongs to each: (comodulations, 1, parts)
+    comodulations: Float32  # one where a part is in a range of them: (parts, comodulations)
 
 
 @lru_cache(maxsize=1)
@@ -165,7 +169,7 @@ def _tables() -> _Tables:
         weights=weights.reshape(-1).astype(np.float32),
         window=window.astype(np.float32),
         modulations=(density * means).T.astype(np.float32),
-        comodulations=np.repeat(_within(COMODULATIONS_HZ)[:, None], 2, axis=2),
+        comodulations=np.repeat(_within(COMODULATIONS_HZ), 2, axis=1).T,
     )
 
 
