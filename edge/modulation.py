@@ -136,8 +136,9 @@ def comodulation(parts: Float32, squares: Float32) -> Float32:
     within = _tables().comodulations
     level = np.sqrt(squares @ within) + TINY
     products = (parts[:, LOWER] * parts[:, UPPER]) @ within
-    alike: Float32 = products / (level[:, LOWER] * level[:, UPPER])
-    return alike.transpose(0, 2, 1).reshape(len(parts), -1)
+    alike = products / (level[:, LOWER] * level[:, UPPER])
+    of_steps: Float32 = alike.transpose(0, 2, 1).reshape(len(parts), -1)
+    return of_steps
 
 
 @dataclass(frozen=True)
