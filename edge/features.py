@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge.cues import CUES, Cue, CueStream
 from edge.fft import rfft
-from edge.sliding import RATE_HZ
+from edge.sliding import RATE_HZ, overlapping
 
 Float32 = NDArray[np.float32]
 
@@ -256,22 +256,12 @@ def _decibels(samples: Float32, front_end: FrontEnd, first: int, count: int) -> 
     offset = front_end.n_fft // 2 if front_end.center else 0
     begin = first * front_end.frame_hop - offset
     span = _padded(samples, begin, begin + (count - 1) * front_end.frame_hop + front_end.n_fft)
-    bands = _band_power(_frames(span, front_end, count), front_end)
+    frames = overlapping(span, (count, front_end.n_fft), (front_end.frame_hop,))
+    bands = _band_power(frames, front_end)
     np.clip(bands, front_end.power_floor, np.inf, out=bands)  # a third of what `maximum` takes
     np.log(bands, out=bands)
     bands *= np.float32(10 / np.log(10))
     return bands
-
-
-def _frames(span: Float32, front_end: FrontEnd, count: int) -> Float32:
-    """Overlapping frames as a view of contiguous samples, shape (count, n_fft).
-
-    The constructor checks that they fit, and costs a twentieth of `sliding_window_view`, which
-    would be a tenth of a hop's features.
-    """
-    strides = (front_end.frame_hop * span.itemsize, span.itemsize)
-    frames: Float32 = np.ndarray((count, front_end.n_fft), np.float32, span, 0, strides)
-    return frames
 
 
 def _band_power(frames: Float32, front_end: FrontEnd) -> Float32:

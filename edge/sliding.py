@@ -83,14 +83,19 @@ class SlidingNumbers(ABC):
 
 
 def frames_of_steps(samples: Float32, count: int, length: int, hop: int) -> Float32:
-    """So many frames of each whole step, as a view, shape (steps, count, length).
+    """So many frames of each whole step, as a view, shape (steps, count, length)."""
+    return overlapping(samples, (len(samples) // STEP, count, length), (STEP, hop))
 
-    The constructor checks that they fit, and costs a twentieth of `sliding_window_view`.
+
+def overlapping(samples: Float32, shape: tuple[int, ...], hops: tuple[int, ...]) -> Float32:
+    """Pieces of such a shape as a view; from one to the next of each axis are so many samples.
+
+    The constructor checks that they fit, and costs a twentieth of `sliding_window_view`, which
+    would be a tenth of a hop's features.
     """
-    strides = (STEP * samples.itemsize, hop * samples.itemsize, samples.itemsize)
-    shape = (len(samples) // STEP, count, length)
-    frames: Float32 = np.ndarray(shape, np.float32, np.ascontiguousarray(samples), 0, strides)
-    return frames
+    strides = [hop * samples.itemsize for hop in (*hops, 1)]
+    pieces: Float32 = np.ndarray(shape, np.float32, np.ascontiguousarray(samples), 0, strides)
+    return pieces
 
 
 def loudest(power: Float32, count: int) -> NDArray[np.intp]:
