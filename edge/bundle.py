@@ -169,11 +169,11 @@ class Manifest:
             raise ValueError(f"hop_s {self.hop_s} must be above 0 and at most one window")
         if self.front_end.frame_count(self.window_samples) < 1:
             raise ValueError(f"window_samples {self.window_samples} is shorter than one frame")
-        for cue in self.front_end.cues:
-            if self.window_samples < cue.least_samples:
+        for stream in self.front_end.cue_stream().streams:
+            if self.window_samples < stream.least_samples:
                 raise ValueError(
-                    f"window_samples {self.window_samples} is too short for {cue.name}, which "
-                    f"needs {cue.least_samples}"
+                    f"window_samples {self.window_samples} is too short for {stream.name}, which "
+                    f"needs {stream.least_samples}"
                 )
         odd = sorted(set(self.variants) - set(VARIANTS))
         if odd or not self.variants:

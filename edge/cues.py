@@ -9,29 +9,48 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge.cepstral_modulation import CepstralModulationStream
 from edge.modulation import ModulationStream
 from edge.periodicity import PeriodicityStream
-from edge.sliding import Float32, SlidingNumbers
+from edge.sliding import Float32, Frames, SlidingNumbers
 from edge.tones import ToneStream
 
 Cue = type[SlidingNumbers]
 
 # In this order in the features: bundles hold those of theirs in it.
-CUES: tuple[Cue, ...] = (ModulationStream, ToneStream, PeriodicityStream)
+CUES: tuple[Cue, ...] = (
+    ModulationStream,
+    ToneStream,
+    PeriodicityStream,
+    CepstralModulationStream,
+)
 
 
 class CueStream:
-    """Some cues of a sliding window, one after the other."""
+    """Some cues of a sliding window, one after the other.
 
-    def __init__(self, cues: Sequence[Cue]) -> None:
-        self._streams = [cue() for cue in cues]
+    Attributes:
+        streams: each of them.
+    """
+
+    def __init__(self, cues: Sequence[Cue], frames: Frames) -> None:
+        self.streams = [cue(frames) for cue in cues]
 
     def reset(self) -> None:
         """Forget the last window of all."""
-        for stream in self._streams:
+        for stream in self.streams:
             stream.reset()
 
-    def numbers(self, samples: Float32, slid_samples: int) -> Float32:
-        """Those of all, as `SlidingNumbers.numbers`."""
-        told = [one.numbers(samples, slid_samples) for one in self._streams]
+    def numbers(self, samples: Float32, decibels: Float32, slid_samples: int) -> Float32:
+        """Those of all, as `SlidingNumbers.numbers`.
+
+        Args:
+            samples: the window, float32, shape (n,).
+            decibels: its log-Mel as `edge.features.log_mel_db` gives it, shape (frames, bands).
+            slid_samples: how far it starts after the last.
+        """
+        told = [
+            one.numbers(decibels if one.of_frames else samples, slid_samples)
+            for one in self.streams
+        ]
         return np.concatenate([np.empty(0, np.float32), *told])

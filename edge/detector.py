@@ -15,7 +15,6 @@ import numpy as np
 from edge.audio.block import AudioBlock
 from edge.audio.health import HealthSettings, health_of
 from edge.bundle import Manifest
-from edge.cues import CueStream
 from edge.decision import (
     Calibration,
     DecisionRule,
@@ -168,7 +167,7 @@ class Detector:
         self._score = score
         self._on_stage = on_stage
         self._stream = LogMelStream(settings.front_end)
-        self._cues = CueStream(settings.front_end.cues)
+        self._cues = settings.front_end.cue_stream()
         self._slid = 0  # samples since the window whose cues were measured last
         self._audio = np.zeros(settings.window_samples + settings.hop_samples, np.float32)
         self._held = 0  # samples in `_audio`, the newest last
@@ -281,14 +280,14 @@ class Detector:
 
     def _features(self, samples: Float32, decibels: Float32) -> Float32:
         """What the network hears of a window that is worth it."""
-        return finish(decibels, self.settings.front_end, self._cue_numbers(samples))
+        return finish(decibels, self.settings.front_end, self._cue_numbers(samples, decibels))
 
-    def _cue_numbers(self, samples: Float32) -> Float32:
+    def _cue_numbers(self, samples: Float32, decibels: Float32) -> Float32:
         if len(samples) < self.settings.model_samples:
-            alone = CueStream(self.settings.front_end.cues)
-            return alone.numbers(self._fitted(samples), 0)
+            alone = self.settings.front_end.cue_stream()
+            return alone.numbers(self._fitted(samples), decibels, 0)
         slid, self._slid = self._slid, 0
-        return self._cues.numbers(samples, slid)
+        return self._cues.numbers(samples, decibels, slid)
 
     def _gate(self, samples: Float32, decibels: Float32 | None) -> tuple[float, bool]:
         """Level of the window, dBFS, and whether it holds speech."""

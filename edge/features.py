@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.cepstral_modulation import LEAST_FRAMES
 from edge.cues import CUES, Cue, CueStream
 from edge.fft import rfft
-from edge.sliding import RATE_HZ, overlapping
+from edge.sliding import RATE_HZ, STEP, Frames, overlapping
 
 Float32 = NDArray[np.float32]
 
@@ -60,6 +62,8 @@ class FrontEnd:
             `edge.modulation`); `sample_rate_hz` must be 16000.
         tones: among them are tones that a synthesiser leaves (see `edge.tones`); likewise.
         periodicity: among them is how alike its periods are (see `edge.periodicity`); likewise.
+        cepstral_modulation: among them is how fast it articulates (see `edge.cepstral_modulation`);
+            likewise, and `frame_hop` must be at most 1000.
     """
 
     sample_rate_hz: int = 16000
@@ -77,6 +81,7 @@ class FrontEnd:
     modulation: bool = False
     tones: bool = False
     periodicity: bool = False
+    cepstral_modulation: bool = False
 
     def __post_init__(self) -> None:
         if self.filterbank not in FILTERBANKS:
@@ -109,6 +114,11 @@ class FrontEnd:
                     f"sample_rate_hz is {self.sample_rate_hz}; {cue.name} is measured at "
                     f"{RATE_HZ}"
                 )
+        most = STEP // LEAST_FRAMES
+        if self.cepstral_modulation and self.frame_hop > most:
+            raise ValueError(
+                f"frame_hop is {self.frame_hop}; with cepstral_modulation it must be at most {most}"
+            )
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> FrontEnd:
@@ -149,10 +159,24 @@ class FrontEnd:
         """Number of rows in such a window's features: its frames, and what comes after them."""
         return self.frame_count(window_samples) + self.cue_rows
 
+    def with_cues(self, cues: Sequence[Cue]) -> FrontEnd:
+        """The same, which hears these cues and no other.
+
+        Raises:
+            ValueError: a cue cannot be measured with these settings.
+        """
+        heard = {cue.name: cue in cues for cue in CUES}
+        return FrontEnd.from_dict({**asdict(self), **heard})
+
     @property
     def cues(self) -> tuple[Cue, ...]:
         """What is heard beside the spectrum."""
         return tuple(cue for cue in CUES if getattr(self, cue.name))
+
+    def cue_stream(self) -> CueStream:
+        """What measures these in a sliding window."""
+        bands_hz = tuple(band_edges_hz(self)[1:-1].tolist())
+        return CueStream(self.cues, Frames(self.n_fft, self.frame_hop, bands_hz, self.center))
 
     @property
     def cue_rows(self) -> int:
@@ -356,8 +380,9 @@ def window_features(samples: Float32, front_end: FrontEnd) -> Float32:
     Raises:
         ValueError: as `log_mel` and `CueStream.numbers`.
     """
-    numbers = CueStream(front_end.cues).numbers(samples, 0)
-    return finish(log_mel_db(samples, front_end), front_end, numbers)
+    decibels = log_mel_db(samples, front_end)
+    numbers = front_end.cue_stream().numbers(samples, decibels, 0)
+    return finish(decibels, front_end, numbers)
 
 
 class LogMelStream:

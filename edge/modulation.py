@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fft import ifft, rfft
-from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, mean_over_time
+from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, eased, mean_over_time
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -75,10 +75,10 @@ def modulation(samples: Float32) -> Float32:
 class ModulationStream(SlidingNumbers):
     """`modulation` of a sliding window."""
 
-    name, count, least_samples, version = "modulation", NUMBERS, LEAST_SAMPLES, VERSION
+    name, count, version = "modulation", NUMBERS, VERSION
 
-    def _of_steps(self, samples: Float32) -> Float32:
-        return moved(log_envelopes(samples))
+    def _of_steps(self, heard: Float32) -> Float32:
+        return moved(log_envelopes(heard))
 
     def _over(self, steps: Float32) -> Float32:
         mean = np.einsum("sn->n", steps) / np.float32(len(steps))
@@ -172,13 +172,6 @@ def _tables() -> _Tables:
         modulations=(density * means).T.astype(np.float32),
         comodulations=np.repeat(_within(COMODULATIONS_HZ), 2, axis=1).T,
     )
-
-
-def eased(length: int, share: float) -> Float64:
-    """A window that is flat but for a share at its ends, as a Hann window (Tukey's)."""
-    from_end = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
-    window: Float64 = 0.5 - 0.5 * np.cos(np.pi * np.minimum(2 * from_end / (share * length), 1))
-    return window
 
 
 def _within(limits_hz: Sequence[tuple[float, float]]) -> Float32:

@@ -87,10 +87,10 @@ def periodicity(samples: Float32) -> Float32:
 class PeriodicityStream(SlidingNumbers):
     """`periodicity` of a sliding window."""
 
-    name, count, least_samples, version = "periodicity", NUMBERS, LEAST_SAMPLES, VERSION
+    name, count, version = "periodicity", NUMBERS, VERSION
 
-    def _of_steps(self, samples: Float32) -> Float32:
-        return louder_frames(samples)
+    def _of_steps(self, heard: Float32) -> Float32:
+        return louder_frames(heard)
 
     def _over(self, steps: Float32) -> Float32:
         limited: Float32 = np.clip(UNITS * _over_frames(steps), *LIMITS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 RATE_HZ = 16000
 STEP = RATE_HZ // 2
@@ -17,37 +19,69 @@ STEP = RATE_HZ // 2
 UNITS = np.float32(20)
 
 
+@dataclass(frozen=True)
+class Frames:
+    """What log-Mel frames are made of.
+
+    Attributes:
+        length: samples of a frame.
+        hop: samples from one to the next.
+        bands_hz: middles of their bands, Hz.
+        padded: those at a window's ends reach beyond it, so that other windows do not have them.
+    """
+
+    length: int = 512
+    hop: int = 160
+    bands_hz: tuple[float, ...] = tuple(np.linspace(0, RATE_HZ / 2, 162)[1:-1].tolist())
+    padded: bool = False
+
+
 class SlidingNumbers(ABC):
     """Numbers of a sliding window, made of what each of its steps has by itself.
 
     A window that slides by other than whole half seconds is measured anew.
 
+    Args:
+        frames: what the log-Mel frames are that go with the samples.
+
     Attributes:
         name: setting of `edge.features.FrontEnd` that asks for them.
         count: how many numbers.
-        least_samples: of a window, at `RATE_HZ`.
         version: part of a fingerprint.
+        least_steps: of a window.
         of_spoofs: larger numbers are found in spoofs alone, so none may ever speak for a person.
+        of_frames: they are measured of log-Mel frames, not of samples.
+        step: how many of these a step has.
+        least_samples: of a window, at `RATE_HZ`.
     """
 
     name: ClassVar[str]
     count: ClassVar[int]
-    least_samples: ClassVar[int]
     version: ClassVar[int]
+    least_steps: ClassVar[int] = 1
     of_spoofs: ClassVar[bool] = False
+    of_frames: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, frames: Frames = Frames()) -> None:
+        self.frames = frames
+        self.step = STEP // frames.hop if self.of_frames else STEP
+        self.least_samples = self.least_steps * STEP
+        if self.of_frames:
+            self.least_samples = (self.least_steps * self.step - 1) * frames.hop + frames.length
+        # Frames that are padded, or lie on another grid than steps, belong to one window.
+        self._slides = not (self.of_frames and (frames.padded or STEP % frames.hop))
         self.reset()
 
     def reset(self) -> None:
         """Forget the last window: the next one does not overlap it."""
         self._steps: NDArray[Any] = np.empty(0)
 
-    def numbers(self, samples: Float32, slid_samples: int) -> Float32:
+    def numbers(self, heard: Float32, slid_samples: int) -> Float32:
         """Numbers of a window, equal to those that it has alone.
 
         Args:
-            samples: the window, float32, shape (n,), of the same length each time.
+            heard: the window, of the same length each time: its samples, float32, shape (n,); or
+                its log-Mel, dB, float32, shape (frames, bands).
             slid_samples: how far it starts after the window of the last call; ignored when there
                 was none since `reset`.
 
@@ -55,27 +89,29 @@ class SlidingNumbers(ABC):
             float32, shape (numbers,).
 
         Raises:
-            ValueError: the samples are not one-dimensional float32, or too few.
+            ValueError: what is heard is not float32 of that shape, or too short.
         """
-        if samples.ndim != 1 or samples.dtype != np.float32 or len(samples) < self.least_samples:
+        kind, dimensions = ("frames", 2) if self.of_frames else ("samples", 1)
+        least = self.least_steps * self.step
+        if heard.ndim != dimensions or heard.dtype != np.float32 or len(heard) < least:
             raise ValueError(
-                f"{self.name} takes one-dimensional float32 samples, at least "
-                f"{self.least_samples}, not {samples.dtype} {samples.shape}"
+                f"{self.name} takes {dimensions}-dimensional float32 {kind}, at least {least}, "
+                f"not {heard.dtype} {heard.shape}"
             )
         steps, off_grid = divmod(slid_samples, STEP)
-        if off_grid or not 0 <= steps < len(self._steps):
+        if off_grid or not self._slides or not 0 <= steps < len(self._steps):
             self.reset()
         kept = self._steps[steps:]
         if not len(kept):
-            self._steps = self._of_steps(samples)
-        elif len(kept) < len(samples) // STEP:
-            made = self._of_steps(samples[len(kept) * STEP :])
+            self._steps = self._of_steps(heard)
+        elif len(kept) < len(heard) // self.step:
+            made = self._of_steps(heard[len(kept) * self.step :])
             self._steps = np.concatenate([kept, made])
         return self._over(self._steps)
 
     @abstractmethod
-    def _of_steps(self, samples: Float32) -> NDArray[Any]:
-        """What each whole step of the samples has, shape (steps, ...)."""
+    def _of_steps(self, heard: Float32) -> NDArray[Any]:
+        """What each whole step of what is heard has, shape (steps, ...)."""
 
     @abstractmethod
     def _over(self, steps: NDArray[Any]) -> Float32:
@@ -107,3 +143,10 @@ def mean_over_time(signals: Float32) -> Float32:
     """Over the last axis. A third of what `mean` takes for a few."""
     mean: Float32 = np.einsum("...t->...", signals) / np.float32(signals.shape[-1])
     return mean
+
+
+def eased(length: int, share: float) -> Float64:
+    """A window that is flat but for a share at its ends, as a Hann window (Tukey's)."""
+    from_end = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    window: Float64 = 0.5 - 0.5 * np.cos(np.pi * np.minimum(2 * from_end / (share * length), 1))
+    return window

@@ -82,11 +82,11 @@ def tones(samples: Float32) -> Float32:
 class ToneStream(SlidingNumbers):
     """`tones` of a sliding window."""
 
-    name, count, least_samples, version = "tones", TONES, LEAST_SAMPLES, VERSION
+    name, count, version, least_steps = "tones", TONES, VERSION, LEAST_SAMPLES // STEP
     of_spoofs = True
 
-    def _of_steps(self, samples: Float32) -> Complex64:
-        return in_phase(samples)
+    def _of_steps(self, heard: Float32) -> Complex64:
+        return in_phase(heard)
 
     def _over(self, steps: Complex64) -> Float32:
         return standing_out(steps)

@@ -14,7 +14,6 @@ from edge.audio.block import AudioBlock
 from edge.benchmark import graph
 from edge.benchmark.measure import RECORDINGS
 from edge.bundle import ModelBundle
-from edge.cues import CueStream
 from edge.detector import Detector, DetectorSettings
 from edge.features import (
     Float32,
@@ -22,6 +21,7 @@ from edge.features import (
     LogMelStream,
     finish,
     log_mel,
+    log_mel_db,
     window_features,
 )
 from edge.inference import Scorer, open_scorer
@@ -119,7 +119,8 @@ def hop_figures(bundle: ModelBundle) -> dict[str, Any]:
     steps = hops(Detector(settings, scorer.score))
     samples = speech()[:WINDOW_SAMPLES]
     features = window_features(samples, bundle.manifest.front_end)
-    cues = CueStream(settings.front_end.cues)
+    cues = settings.front_end.cue_stream()
+    decibels = log_mel_db(samples, settings.front_end)
     matrix = np.ones((GEMM_SIZE, GEMM_SIZE), np.float32)
     product = np.empty_like(matrix)
     times = take_turns(
@@ -127,7 +128,7 @@ def hop_figures(bundle: ModelBundle) -> dict[str, Any]:
             "librosa": librosa_log_mel(samples, BASELINE),
             "hop": lambda: next(steps),
             "inference": lambda: scorer.score(features),
-            "cues": lambda: cues.numbers(samples, settings.hop_samples),
+            "cues": lambda: cues.numbers(samples, decibels, settings.hop_samples),
             "gemm": lambda: np.matmul(matrix, matrix, out=product),
         }
     )

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cues import CUES
-from edge.features import FrontEnd
 from edge.sliding import RATE_HZ
 from training.cache import FeatureCache
 from training.calibrate import Calibration
@@ -83,9 +82,10 @@ def add_cues(
     if (out / "config.json").exists():
         raise TrainingError(f"{out} holds a run already; choose another folder")
     settings = load_settings(run)
-    refuse_short(settings.windows.window_s, f"{run} scores windows")
+    front_end = settings.front_end.with_cues(CUES)
+    refuse_short(settings.windows.window_s, f"{run} scores windows", front_end)
     calibration, _ = load_calibration(run)
-    windows = measured([*pools, *folds])
+    windows = measured([*pools, *folds], front_end)
     fold_sources = [set(pool_sources([fold])) for fold in folds]
     whole = fit_within_sources(windows, OF_SPOOFS)
     heard = _judged(judge, windows, fold_sources, whole)
@@ -99,7 +99,7 @@ def add_cues(
     model = cued(load_model(run), whole.times(share), LIMIT)
     out.mkdir(parents=True, exist_ok=True)
     model.save(out / "model.keras")
-    new = replace(settings, front_end=_with_cues(settings.front_end))
+    new = replace(settings, front_end=front_end)
     write_json(out / "config.json", new.to_dict())
     cost = {"parameters": parameter_count(model), "multiply_accumulates": mac_count(model)}
     write_json(out / "data.json", {**load_data_description(run), **cost})
@@ -128,7 +128,7 @@ def _judged(
     settings, calibration = load_judge(judge)
     corpus = load_corpora(settings.corpora, settings.seed)
     trials = corpus.side("val", reported_only=True)
-    front_end = _with_cues(settings.front_end)
+    front_end = settings.front_end.with_cues(CUES)
     cache = FeatureCache(Path(settings.cache) / "features", front_end, settings.windows)
     frames = front_end.frame_count(round(settings.windows.window_s * RATE_HZ))
     network = keras_scorer(load_model(judge))
@@ -202,7 +202,3 @@ def _write_val(
     scored = Scored(clean.alone.trials, (log_odds - carried.offset) / carried.scale)
     seen = of_generators(load_data_description(judge)["train_generators"])
     write_judged(out, settings, carried, scored, seen)
-
-
-def _with_cues(front_end: FrontEnd) -> FrontEnd:
-    return FrontEnd.from_dict({**front_end.to_dict(), **{cue.name: True for cue in CUES}})

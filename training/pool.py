@@ -102,7 +102,7 @@ class PoolSettings:
 
 def raw_front_end(front_end: FrontEnd) -> FrontEnd:
     """The same filters, without what `finish` does: that is done when a window is drawn."""
-    return replace(front_end, top_db=None, normalisation="none")
+    return replace(front_end.with_cues(()), top_db=None, normalisation="none")
 
 
 _maker: BatchMaker | None = None
@@ -427,18 +427,27 @@ def open_chunks(
     """
     chunks, labels = [], []
     for folder in folders:
-        description = folder / "pool.json"
-        if not description.exists():
-            raise TrainingError(f"{folder} holds no pool")
-        made_with = json.loads(description.read_text(encoding="utf-8"))["front_end"]
-        if made_with != raw_front_end(front_end).to_dict():
-            raise TrainingError(f"the pool in {folder} was made with another front end")
+        refuse_other_front_end(folder, front_end)
         for stem in chunk_stems(folder):
             labels.append(np.load(folder / f"{stem}.targets.npy"))
             chunks.append(np.load(folder / f"{stem}.features.npy", mmap_mode="r"))
     if not chunks:
         raise TrainingError("the pools are empty")
     return chunks, labels
+
+
+def refuse_other_front_end(folder: Path, front_end: FrontEnd) -> None:
+    """Refuse a pool that was made with another one; cues do not count.
+
+    Raises:
+        TrainingError: it was, or the folder holds no pool.
+    """
+    description = folder / "pool.json"
+    if not description.exists():
+        raise TrainingError(f"{folder} holds no pool")
+    made_with = json.loads(description.read_text(encoding="utf-8"))["front_end"]
+    if made_with != raw_front_end(front_end).to_dict():
+        raise TrainingError(f"the pool in {folder} was made with another front end")
 
 
 def finished(chunk: NDArray[np.float16], front_end: FrontEnd) -> Float32:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cues import CUES, Cue
+from edge.features import FrontEnd, log_mel_db
 from edge.sliding import RATE_HZ
 from training.cache import progress
 from training.errors import TrainingError
-from training.pool import chunk_stems, chunks_without, from_16_bits, pool_sources, write_array
+from training.pool import (
+    chunk_stems,
+    chunks_without,
+    from_16_bits,
+    pool_sources,
+    refuse_other_front_end,
+    write_array,
+)
 
 Float32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -46,20 +55,28 @@ class Windows:
         return Windows(self.numbers[kept], self.spoof[kept], self.sources[kept])
 
 
-def measured(pools: Sequence[Path]) -> Windows:
+def measured(pools: Sequence[Path], front_end: FrontEnd) -> Windows:
     """The windows of pools; what is measured is left beside them, as NNNNN.CUE-VERSION.npy.
 
+    Args:
+        pools: their folders.
+        front_end: that pools were made with, whatever cues it hears.
+
     Raises:
-        TrainingError: a pool holds no audio, or its windows are too short.
+        TrainingError: a pool holds no audio or is of another front end, or its windows are too
+            short.
     """
+    front_end = front_end.with_cues(CUES)
+    for pool in pools:
+        refuse_other_front_end(pool, front_end)
     missing = [(cue, place) for cue in CUES for place in chunks_without(_kind(cue), pools)]
     if missing:
         pool, stem = missing[0][1]
         samples = np.load(pool / f"{stem}.audio.npy", mmap_mode="r").shape[1]
-        refuse_short(samples / RATE_HZ, f"{pool} holds windows")
+        refuse_short(samples / RATE_HZ, f"{pool} holds windows", front_end)
         # Not forked: Keras has threads by now.
         with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as workers:
-            done = workers.map(_measure_chunk, missing)
+            done = workers.map(partial(_measure_chunk, front_end), missing)
             for _ in progress(done, len(missing), "cues"):
                 pass
     stems = [pool / stem for pool in pools for stem in chunk_stems(pool)]
@@ -79,23 +96,28 @@ def _kind(cue: Cue) -> str:
     return f"{cue.name}-{cue.version}"
 
 
-def refuse_short(seconds: float, whose: str) -> None:
+def refuse_short(seconds: float, whose: str, front_end: FrontEnd) -> None:
     """Refuse windows that are too short for a cue.
 
     Raises:
         TrainingError: says whose they are.
     """
-    for cue in CUES:
+    for cue in front_end.cue_stream().streams:
         least = cue.least_samples / RATE_HZ
         if seconds < least:
             raise TrainingError(f"{whose} of {seconds:g} s; {cue.name} needs {least:.3f} s")
 
 
-def _measure_chunk(what: tuple[Cue, tuple[Path, str]]) -> None:
+def _measure_chunk(front_end: FrontEnd, what: tuple[Cue, tuple[Path, str]]) -> None:
     from threadpoolctl import threadpool_limits
 
     cue, (pool, stem) = what
+    alone = front_end.with_cues([cue])
     windows = np.load(pool / f"{stem}.audio.npy", mmap_mode="r")
+    stream = alone.cue_stream()
+    numbers = []
     with threadpool_limits(1):
-        numbers = [cue().numbers(from_16_bits(window), 0) for window in windows]
+        for samples in map(from_16_bits, windows):
+            numbers.append(stream.numbers(samples, log_mel_db(samples, alone), 0))
+            stream.reset()
     write_array(pool / f"{stem}.{_kind(cue)}.npy", np.array(numbers).reshape(-1, cue.count))

@@ -5,15 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge import modulation, periodicity, tones
+from edge import cepstral_modulation, modulation, periodicity, tones
 from edge.cues import CUES, Cue
+from edge.features import FrontEnd, log_mel_db
+from edge.sliding import STEP, SlidingNumbers
 
 LIMITS = {
     "modulation": modulation.LIMITS,
     "tones": tones.LIMITS,
     "periodicity": periodicity.LIMITS,
+    "cepstral_modulation": cepstral_modulation.LIMITS,
 }
-LEAST = max(cue.least_samples for cue in CUES)
+FRONT_END = FrontEnd(
+    n_fft=512, win_length=400, frame_hop=160, n_bands=160, filterbank="linear", center=False
+)
+LEAST = 2 * STEP
+
+
+def stream_of(cue: Cue, front_end: FrontEnd = FRONT_END) -> SlidingNumbers:
+    return front_end.with_cues([cue]).cue_stream().streams[0]
 
 
 @pytest.mark.parametrize("cue", CUES)
@@ -29,16 +39,36 @@ LEAST = max(cue.least_samples for cue in CUES)
     ],
 )
 def test_nothing_that_is_heard_gives_numbers_that_are_none(cue: Cue, samples: np.ndarray) -> None:
-    told = cue().numbers(samples[: cue.least_samples].astype(np.float32), 0)
+    stream = stream_of(cue)
+    samples = samples[: stream.least_samples].astype(np.float32)
+    heard = log_mel_db(samples, FRONT_END) if cue.of_frames else samples
+    told = stream.numbers(heard, 0)
     assert told.shape == (cue.count,)
     assert told.min() >= LIMITS[cue.name][0] and told.max() <= LIMITS[cue.name][1]
 
 
 @pytest.mark.parametrize("cue", CUES)
-@pytest.mark.parametrize(
-    ("shape", "kind"), [((-1,), np.float32), ((1, 0), np.float32), ((0,), np.float64)]
-)
-def test_what_is_no_window_is_refused(cue: Cue, shape: tuple[int, ...], kind: type) -> None:
-    samples = np.zeros((*shape[:-1], cue.least_samples + shape[-1]), kind)
-    with pytest.raises(ValueError, match=f"{cue.name} takes .* at least {cue.least_samples}"):
-        cue().numbers(samples, 0)
+@pytest.mark.parametrize("wrong", ["short", "dimensions", "kind"])
+def test_what_is_no_window_is_refused(cue: Cue, wrong: str) -> None:
+    stream = stream_of(cue)
+    least = cue.least_steps * stream.step
+    heard = np.zeros((least, 160) if cue.of_frames else least, np.float32)
+    stream.numbers(heard, 0)
+    spoiled = {"short": heard[1:], "dimensions": heard[None], "kind": heard.astype(float)}[wrong]
+    with pytest.raises(ValueError, match=f"{cue.name} takes .* at least {least}"):
+        stream.numbers(spoiled, 0)
+
+
+@pytest.mark.parametrize("cue", CUES)
+@pytest.mark.parametrize("hop", [160, 200, 256, 1000])
+def test_the_shortest_window_is_long_enough(cue: Cue, hop: int) -> None:
+    front_end = FrontEnd(n_fft=512, win_length=400, frame_hop=hop, center=False)
+    stream = stream_of(cue, front_end)
+    samples = np.ones(stream.least_samples, np.float32)
+    for heard, enough in ((samples, True), (samples[1:], False)):
+        given = log_mel_db(heard, front_end) if cue.of_frames else heard
+        if enough:
+            stream.numbers(given, 0)
+        else:
+            with pytest.raises(ValueError, match="at least"):
+                stream.numbers(given, 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,7 +71,7 @@ def test_windows_cover_a_recording_with_the_last_flush_with_its_end(length):
     assert result.windows[-1].end == length
 
 
-HEARD = dataclasses.replace(FRONT_END, **{cue.name: True for cue in CUES})
+HEARD = FRONT_END.with_cues(CUES)
 
 
 def told_in_rows(features: np.ndarray) -> float:

@@ -329,7 +329,7 @@ def test_unknown_and_missing_settings_are_refused(change):
 
 
 HEARD = dataclasses.replace(SHIPPED, modulation=True)
-ALL = dataclasses.replace(HEARD, **{cue.name: True for cue in CUES})
+ALL = SHIPPED.with_cues(CUES)
 
 
 def test_cues_come_in_rows_after_the_frames():
@@ -356,7 +356,9 @@ def test_rows_hold_all_numbers_however_few_the_bands_are():
 def test_cues_follow_each_other():
     samples = noise(5 * RATE_HZ)
     rest = window_features(samples, ALL)[ALL.frame_count(len(samples)) :].reshape(-1)
-    told = [cue().numbers(samples, 0) for cue in CUES]
+    alone = [window_features(samples, SHIPPED.with_cues([cue])) for cue in CUES]
+    frames = SHIPPED.frame_count(len(samples))
+    told = [rows[frames:].reshape(-1)[: cue.count] for rows, cue in zip(alone, CUES)]
     np.testing.assert_array_equal(rest[: sum(map(len, told))], np.concatenate(told))
     assert not rest[sum(map(len, told)) :].any()
 
@@ -372,6 +374,7 @@ def test_a_front_end_from_before_there_was_a_cue_is_the_same_as_then():
     assert not {cue.name for cue in CUES} & set(settings)
     assert FrontEnd.from_dict(settings) == SHIPPED
     assert FrontEnd.from_dict({**settings, **{cue.name: False for cue in CUES}}) == SHIPPED
+    assert ALL.with_cues(()) == SHIPPED
     # That of the bundle 0.10.0.
     held = FrontEnd(
         n_fft=512,
@@ -388,11 +391,17 @@ def test_a_front_end_from_before_there_was_a_cue_is_the_same_as_then():
 
 @pytest.mark.parametrize("cue", CUES)
 def test_a_cue_has_a_fingerprint_of_its_own_and_its_own_rate(cue):
-    heard = dataclasses.replace(SHIPPED, **{cue.name: True})
+    heard = SHIPPED.with_cues([cue])
+    assert heard.cues == (cue,)
     assert len({one.fingerprint() for one in (heard, SHIPPED, ALL)}) == 3
     assert FrontEnd.from_dict(heard.to_dict()) == heard
     with pytest.raises(ValueError, match=f"{cue.name} is measured at 16000"):
         dataclasses.replace(heard, sample_rate_hz=8000, fmax_hz=4000.0)
+
+
+def test_frames_that_are_too_far_apart_for_a_cue_are_refused():
+    with pytest.raises(ValueError, match=r"frame_hop is 1001; with cepstral_modulation .* 1000"):
+        dataclasses.replace(ALL, frame_hop=1001)
 
 
 def test_fingerprints_differ_exactly_when_settings_do():

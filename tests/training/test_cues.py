@@ -21,7 +21,7 @@ from training.evaluate import write_json
 from training.fusion import Fusion
 from training.models.cued import cued, without_cues
 from training.models.pairwise import UNITS
-from training.pool import PoolSettings, Scale
+from training.pool import PoolSettings, Scale, raw_front_end
 from training.pool_cues import NUMBERS
 from training.teller import LIMIT, SEEDS, Teller
 from training.train import (
@@ -175,8 +175,20 @@ def test_windows_too_short_for_a_cue_are_refused_in_a_sentence(
     write_json(run / "config.json", replace(settings, windows=cut).to_dict())
     point = {"threshold": 0.5}
     write_json(run / "calibration.json", {"scale": 1.0, "offset": 0.0, "operating_point": point})
+    write_json(pool / "pool.json", {"front_end": raw_front_end(settings.front_end).to_dict()})
     np.save(pool / "00000.targets.npy", np.zeros(2))
     np.save(pool / "00000.audio.npy", np.zeros((2, RATE_HZ - 1), np.int16))
     assert main(["add-cues", str(run), str(pool), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert str({"run": run, "pool": pool}[whose]) in said and "tones needs 1.000 s" in said
+
+
+def test_a_pool_of_another_front_end_is_refused(
+    run: Path, pool: Path, capsys: pytest.CaptureFixture[str], add_cues: Callable[..., int]
+) -> None:
+    description = pool / "pool.json"
+    told = json.loads(description.read_text())
+    told["front_end"]["n_bands"] += 1
+    description.write_text(json.dumps(told))
+    assert add_cues() == 1
+    assert f"the pool in {pool} was made with another front end" in capsys.readouterr().err
