@@ -28,7 +28,7 @@ Float64 = NDArray[np.float64]
 VERSION = 1
 
 RANGES_HZ = ((225, 3400), (3400, 7775))
-CEPSTRA = 12  # of a range: halves of a cosine's period over it, from one on
+CEPSTRA = 12  # of a range: so many halves of a cosine's period over it, from none on
 MODULATIONS_HZ = ((2, 6), (6, 12), (12, 24), (24, 50))
 EASED = 0.3  # share of a step at its ends where it is faded in and out
 # Fewer frames in a step would hold no modulation.
@@ -38,9 +38,11 @@ NUMBERS = len(MODULATIONS_HZ) * len(RANGES_HZ) * CEPSTRA
 
 # What is quieter than a step's loudest band by more than this says nothing.
 RANGE_DB = np.float32(60)
-# Decibels above a thousandth, where digital silence is.
-FLOOR = np.float32(1e-3)
+# Of dB squared: what is told of digital silence.
+FLOOR = np.float32(1e-5)
 LIMITS = (-50, 70)
+BEND_HZ = 700  # of the mel scale
+TINY = 1e-12
 
 
 def cepstral_modulation(decibels: Float32, frames: Frames) -> Float32:
@@ -111,9 +113,18 @@ def _tables(frames: Frames) -> _Tables:
 
 
 def _cosines(bands_hz: Float64, low_hz: float, high_hz: float) -> Float64:
-    """From bands to the cepstra of a range, orthonormal: (bands, CEPSTRA)."""
+    """From bands to the cepstra of a range on the mel scale: (bands, CEPSTRA)."""
     inside = (bands_hz >= low_hz) & (bands_hz < high_hz)
-    places = (bands_hz - low_hz) / (high_hz - low_hz)
-    waves = np.cos(np.pi * np.outer(places, np.arange(1, CEPSTRA + 1)))
-    cosines: Float64 = np.sqrt(2 / max(1, inside.sum())) * waves * inside[:, None]
+    low, high = mel(np.array([low_hz, high_hz]))
+    places = (mel(bands_hz) - low) / (high - low)
+    waves = np.cos(np.pi * np.outer(places, np.arange(CEPSTRA)))
+    # A band counts as much as it takes of the scale.
+    shares = inside / (BEND_HZ + bands_hz)
+    cosines: Float64 = waves * shares[:, None] / max(TINY, shares.sum())
     return cosines
+
+
+def mel(hz: Float64) -> Float64:
+    """O'Shaughnessy's mel scale ("Speech communication", 1987), in units of its own."""
+    scale: Float64 = np.log1p(hz / BEND_HZ)
+    return scale

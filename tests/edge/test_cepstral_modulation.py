@@ -16,6 +16,7 @@ from edge.cepstral_modulation import (
     NUMBERS,
     RANGES_HZ,
     cepstral_modulation,
+    mel,
 )
 from edge.cues import CepstralModulationStream
 from edge.features import FrontEnd, LogMelStream, log_mel_db
@@ -34,12 +35,16 @@ FRONT_END = FrontEnd(
 )
 
 
+def wave_over(bands_hz: np.ndarray, cepstrum: int, span: int) -> np.ndarray:
+    """A cosine of so many halves over a range on the mel scale, nothing outside of it."""
+    low, high = RANGES_HZ[span]
+    places = (mel(bands_hz) - mel(low)) / (mel(high) - mel(low))
+    return np.cos(np.pi * cepstrum * places) * ((bands_hz >= low) & (bands_hz < high))
+
+
 def moving(modulation_hz: float, cepstrum: int, span: int, db: float = 3.0) -> np.ndarray:
     """Frames of which one cepstrum of one range moves so fast: (400, bands)."""
-    bands = np.array(FRAMES.bands_hz)
-    low, high = RANGES_HZ[span]
-    shape = np.cos(np.pi * cepstrum * (bands - low) / (high - low))
-    shape *= (bands >= low) & (bands < high)
+    shape = wave_over(np.array(FRAMES.bands_hz), cepstrum, span)
     wave = np.sin(2 * np.pi * modulation_hz * np.arange(400) / FRAME_HZ)
     return (db * np.outer(wave, shape)).astype(np.float32)
 
@@ -58,20 +63,20 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("modulation", range(len(MODULATIONS_HZ)))
 @pytest.mark.parametrize("span", range(len(RANGES_HZ)))
-@pytest.mark.parametrize("cepstrum", [1, 5, CEPSTRA])
+@pytest.mark.parametrize("cepstrum", [0, 1, 5, CEPSTRA - 1])
 def test_what_moves_shows_in_its_cepstrum_and_its_modulation(
     modulation: int, span: int, cepstrum: int
 ) -> None:
     middle = sum(MODULATIONS_HZ[modulation]) / 2
     numbers = told(moving(middle, cepstrum, span))
-    assert np.unravel_index(numbers.argmax(), numbers.shape) == (modulation, span, cepstrum - 1)
+    assert np.unravel_index(numbers.argmax(), numbers.shape) == (modulation, span, cepstrum)
     # Nothing of it in the other range, however it moves.
     assert numbers[:, 1 - span].max() < -25
 
 
 def test_twice_as_much_is_six_decibels_more() -> None:
     once, twice = (told(moving(8, 3, 0, db)) for db in (3, 6))
-    assert (twice - once)[1, 0, 2] == pytest.approx(6.02, abs=0.01)
+    assert (twice - once)[1, 0, 3] == pytest.approx(6.02, abs=0.01)
 
 
 def test_neither_level_nor_channel_counts() -> None:
@@ -85,11 +90,11 @@ def test_what_is_far_below_the_loudest_band_says_nothing() -> None:
     decibels = moving(8, 3, 1, db=10)
     loud = decibels.copy()
     loud[:, 0] += 80
-    assert told(decibels)[1, 1, 2] > 20 and told(loud).max() < -25
+    assert told(decibels)[1, 1, 3] > 20 and told(loud).max() < -25
 
 
 def test_silence_is_at_the_lower_end() -> None:
-    assert told(np.full((50, 160), -100, np.float32)).max() == pytest.approx(-30, abs=1e-4)
+    assert told(np.full((50, 160), -100, np.float32)).max() == pytest.approx(-50, abs=0.1)
 
 
 def test_no_number_lies_beyond_the_limits() -> None:
@@ -97,18 +102,13 @@ def test_no_number_lies_beyond_the_limits() -> None:
     assert LIMITS[0] <= told(wild).min() and told(wild).max() <= LIMITS[1]
 
 
-@pytest.mark.parametrize("bands", [8, 40, 80])
+@pytest.mark.parametrize("bands", [20, 40, 80])
 def test_fewer_bands_tell_the_same_of_what_is_coarse(bands: int) -> None:
     middles = np.linspace(0, 8000, bands + 2)[1:-1]
-    low, high = RANGES_HZ[0]
-    shape = np.cos(np.pi * (middles - low) / (high - low)) * ((middles >= low) & (middles < high))
     wave = np.sin(2 * np.pi * 8 * np.arange(400) / FRAME_HZ)
-    few = told(
-        np.outer(3 * wave, shape).astype(np.float32), replace(FRAMES, bands_hz=tuple(middles))
-    )
-    # A cepstrum of fewer bands is that much smaller: it is orthonormal.
-    whole = told(moving(8, 1, 0))[1, 0, 0] + 10 * np.log10(bands / 160)
-    assert few[1, 0, 0] == pytest.approx(whole, abs=2.5)
+    decibels = np.outer(3 * wave, wave_over(middles, 1, 0)).astype(np.float32)
+    few = told(decibels, replace(FRAMES, bands_hz=tuple(middles)))
+    assert few[1, 0, 1] == pytest.approx(told(moving(8, 1, 0))[1, 0, 1], abs=1)
     assert np.isfinite(few).all()
 
 
