@@ -126,7 +126,7 @@ def test_a_sliding_window_gives_the_numbers_of_the_whole_window(
     slides: list[int], off_grid: list[bool], window: int, kind: dict[str, bool | int]
 ) -> None:
     front_end = replace(FRONT_END, **kind)
-    samples = noise(40)
+    samples = noise(80)
     frames, stream = LogMelStream(front_end), front_end.cue_stream()
     start = 0
     for slid, off in zip([0, *slides], [False, *off_grid]):
