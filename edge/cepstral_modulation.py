@@ -1,12 +1,14 @@
-"""How a voice articulates: how fast the shape of its spectrum changes, fine and coarse.
+"""How a voice articulates: how fast the shape of its spectrum changes, and what goes together.
 
 A network on log spectra could see this, and looks elsewhere: in what it has heard, other things
 tell classes apart more easily. A synthesiser smooths what it says (Toda, Black and Tokuda, "Voice
 conversion based on maximum-likelihood estimation of spectral parameter trajectory", IEEE TASLP
 2007), and that shows in modulation spectra of cepstra (Tyagi et al., "Mel-cepstrum modulation
 spectrum (MCMS) features for robust ASR", ASRU 2003; Wu et al., "Synthetic speech detection using
-temporal modulation feature", ICASSP 2013). The band of a telephone and what lies above it have
-cepstra of their own. All of it is in the log-Mel frames, so that it costs next to nothing. Pure.
+temporal modulation feature", ICASSP 2013). And tongue, jaw and lips move together (Williamson et
+al., "Vocal biomarkers of depression based on motor incoordination", AVEC 2013). The band of a
+telephone and what lies above it have cepstra of their own. All of it is in the log-Mel frames, so
+that it costs next to nothing. Pure.
 
 All of it lies on a grid of half seconds, so that a window which slides by them keeps what it has.
 """
@@ -19,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.sliding import RATE_HZ, STEP, Frames, SlidingNumbers, eased
+from edge.sliding import RATE_HZ, STEP, UNITS, Frames, SlidingNumbers, eased
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -34,7 +36,14 @@ EASED = 0.3  # share of a step at its ends where it is faded in and out
 # Fewer frames in a step would hold no modulation.
 LEAST_FRAMES = 8
 
-NUMBERS = len(MODULATIONS_HZ) * len(RANGES_HZ) * CEPSTRA
+# Which of these are compared, and in which of the modulations: loudness of either range and what
+# is coarse in the lower one, from syllables to sounds.
+COMPARED = (0, 1, 2, 3, 4, CEPSTRA)
+COMPARED_MODULATIONS = slice(1, 3)
+FIRST, SECOND = np.array([(a, b) for a in COMPARED for b in COMPARED if a < b]).T
+
+POWERS = len(MODULATIONS_HZ) * len(RANGES_HZ) * CEPSTRA
+NUMBERS = POWERS + len(MODULATIONS_HZ[COMPARED_MODULATIONS]) * len(FIRST)
 
 # What is quieter than a step's loudest band by more than this says nothing.
 RANGE_DB = np.float32(60)
@@ -54,8 +63,8 @@ def cepstral_modulation(decibels: Float32, frames: Frames) -> Float32:
         frames: what they are frames of.
 
     Returns:
-        float32, shape (`NUMBERS`,), within `LIMITS`, dB: of each modulation and each range of
-        frequency the power of its cepstra.
+        float32, shape (`NUMBERS`,), within `LIMITS`: of each modulation and each range of
+        frequency the power of its cepstra, dB; of two modulations how alike some of them move.
 
     Raises:
         ValueError: the frames are not two-dimensional float32, or too few.
@@ -73,14 +82,31 @@ class CepstralModulationStream(SlidingNumbers):
         steps = heard[: len(heard) // self.step * self.step]
         steps = steps.reshape(-1, self.step, heard.shape[1])
         floor = steps.max(axis=(1, 2), keepdims=True) - RANGE_DB
-        cepstra = np.maximum(steps, floor) @ tables.cepstra
-        power = tables.modulations @ np.square(tables.waves @ cepstra)
-        decibels: Float32 = 10 * np.log10(power + FLOOR)
-        return decibels.reshape(len(steps), -1)
+        parts = tables.waves @ (np.maximum(steps, floor) @ tables.cepstra)
+        power = tables.modulations @ np.square(parts) + FLOOR
+        told = np.empty((len(steps), NUMBERS), np.float32)
+        told[:, :POWERS] = 10 * np.log10(power).reshape(len(steps), -1)
+        told[:, POWERS:] = UNITS * alike(parts, power, tables.modulations).reshape(len(steps), -1)
+        return told
 
     def _over(self, steps: Float32) -> Float32:
         limited: Float32 = np.clip(steps.mean(axis=0, dtype=np.float32), *LIMITS)
         return limited
+
+
+def alike(parts: Float32, power: Float32, modulations: Float32) -> Float32:
+    """Correlations of the cepstra that are compared, shape (steps, modulations, pairs).
+
+    Args:
+        parts: sines and cosines of each step's cepstra, shape (steps, parts, cepstra).
+        power: of its modulations, shape (steps, modulations, cepstra).
+        modulations: makes power of squared parts, shape (modulations, parts).
+    """
+    level = np.sqrt(power[:, COMPARED_MODULATIONS])
+    products = parts[..., FIRST] * parts[..., SECOND]
+    together = modulations[COMPARED_MODULATIONS] @ products
+    correlations: Float32 = together / (level[..., FIRST] * level[..., SECOND])
+    return correlations
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,13 @@ import numpy as np
 
 from edge.cepstral_modulation import CepstralModulationStream
 from edge.modulation import ModulationStream
-from edge.periodicity import PeriodicityStream
 from edge.sliding import Float32, Frames, SlidingNumbers
 from edge.tones import ToneStream
 
 Cue = type[SlidingNumbers]
 
 # In this order in the features: bundles hold those of theirs in it.
-CUES: tuple[Cue, ...] = (
-    ModulationStream,
-    ToneStream,
-    PeriodicityStream,
-    CepstralModulationStream,
-)
+CUES: tuple[Cue, ...] = (ModulationStream, ToneStream, CepstralModulationStream)
 
 
 class CueStream:

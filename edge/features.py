@@ -61,7 +61,6 @@ class FrontEnd:
         modulation: after the frames come rows of cues, among them how a voice's envelopes move (see
             `edge.modulation`); `sample_rate_hz` must be 16000.
         tones: among them are tones that a synthesiser leaves (see `edge.tones`); likewise.
-        periodicity: among them is how alike its periods are (see `edge.periodicity`); likewise.
         cepstral_modulation: among them is how fast it articulates (see `edge.cepstral_modulation`);
             likewise, and `frame_hop` must be at most 1000.
     """
@@ -80,7 +79,6 @@ class FrontEnd:
     normalisation: str = "none"
     modulation: bool = False
     tones: bool = False
-    periodicity: bool = False
     cepstral_modulation: bool = False
 
     def __post_init__(self) -> None:

@@ -118,11 +118,3 @@ def _scipy_folder() -> Path:
 
 _found = load_transforms(_scipy_folder())
 rfft, ifft = _found.rfft, _found.ifft
-
-
-def autocorrelation(power: Float32, lags: int) -> Float32:
-    """Of signals with such power spectra, shape (signals, lags)."""
-    even = np.concatenate([power, power[:, -2:0:-1]], axis=1)
-    # What is real and even has its inverse transform in the transform itself.
-    alike: Float32 = rfft(even).real[:, :lags] / np.float32(even.shape[1])
-    return alike

@@ -134,11 +134,6 @@ def overlapping(samples: Float32, shape: tuple[int, ...], hops: tuple[int, ...])
     return pieces
 
 
-def loudest(power: Float32, count: int) -> NDArray[np.intp]:
-    """Which frames of each step are loudest, in their order: (steps, all) -> (steps, count)."""
-    return np.sort(np.argpartition(power, -count, axis=1)[:, -count:], axis=1)
-
-
 def mean_over_time(signals: Float32) -> Float32:
     """Over the last axis. A third of what `mean` takes for a few."""
     mean: Float32 = np.einsum("...t->...", signals) / np.float32(signals.shape[-1])

@@ -11,16 +11,20 @@ from hypothesis import strategies as st
 
 from edge.cepstral_modulation import (
     CEPSTRA,
+    COMPARED_MODULATIONS,
+    FIRST,
     LIMITS,
     MODULATIONS_HZ,
     NUMBERS,
+    POWERS,
     RANGES_HZ,
+    SECOND,
     cepstral_modulation,
     mel,
 )
 from edge.cues import CepstralModulationStream
 from edge.features import FrontEnd, LogMelStream, log_mel_db
-from edge.sliding import RATE_HZ, STEP, Frames
+from edge.sliding import RATE_HZ, STEP, UNITS, Frames
 
 FRAMES = Frames()
 FRAME_HZ = RATE_HZ / FRAMES.hop
@@ -42,10 +46,12 @@ def wave_over(bands_hz: np.ndarray, cepstrum: int, span: int) -> np.ndarray:
     return np.cos(np.pi * cepstrum * places) * ((bands_hz >= low) & (bands_hz < high))
 
 
-def moving(modulation_hz: float, cepstrum: int, span: int, db: float = 3.0) -> np.ndarray:
+def moving(
+    modulation_hz: float, cepstrum: int, span: int, db: float = 3.0, turned: float = 0.0
+) -> np.ndarray:
     """Frames of which one cepstrum of one range moves so fast: (400, bands)."""
     shape = wave_over(np.array(FRAMES.bands_hz), cepstrum, span)
-    wave = np.sin(2 * np.pi * modulation_hz * np.arange(400) / FRAME_HZ)
+    wave = np.sin(2 * np.pi * (modulation_hz * np.arange(400) / FRAME_HZ + turned))
     return (db * np.outer(wave, shape)).astype(np.float32)
 
 
@@ -53,7 +59,13 @@ def told(decibels: np.ndarray, frames: Frames = FRAMES) -> np.ndarray:
     """(modulations, ranges, CEPSTRA)."""
     numbers = cepstral_modulation(decibels, frames)
     assert numbers.shape == (NUMBERS,) and numbers.dtype == np.float32
-    return numbers.reshape(len(MODULATIONS_HZ), len(RANGES_HZ), CEPSTRA)
+    return numbers[:POWERS].reshape(len(MODULATIONS_HZ), len(RANGES_HZ), CEPSTRA)
+
+
+def alike(decibels: np.ndarray, one: int, other: int) -> np.ndarray:
+    """Of two cepstra, those of the upper range counted on, in each compared modulation."""
+    numbers = cepstral_modulation(decibels, FRAMES)[POWERS:].reshape(-1, len(FIRST)) / UNITS
+    return numbers[:, (one == FIRST) & (other == SECOND)][:, 0]
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -77,6 +89,23 @@ def test_what_moves_shows_in_its_cepstrum_and_its_modulation(
 def test_twice_as_much_is_six_decibels_more() -> None:
     once, twice = (told(moving(8, 3, 0, db)) for db in (3, 6))
     assert (twice - once)[1, 0, 3] == pytest.approx(6.02, abs=0.01)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (2, 4), (0, CEPSTRA), (3, CEPSTRA)])
+@pytest.mark.parametrize(("turned", "expected"), [(0, 1), (0.5, -1), (0.25, 0), (0.125, 0.71)])
+def test_cepstra_that_move_together_are_alike(
+    one: int, other: int, turned: float, expected: float
+) -> None:
+    for place, (low_hz, high_hz) in enumerate(MODULATIONS_HZ[COMPARED_MODULATIONS]):
+        middle_hz = (low_hz + high_hz) / 2
+        decibels = moving(middle_hz, one, 0)
+        decibels += moving(middle_hz, other % CEPSTRA, other // CEPSTRA, 5, turned)
+        assert alike(decibels, one, other)[place] == pytest.approx(expected, abs=0.06)
+
+
+def test_what_does_not_move_is_like_nothing() -> None:
+    told_of = cepstral_modulation(np.full((50, 160), -100, np.float32), FRAMES)[POWERS:]
+    assert np.abs(told_of).max() < 0.1
 
 
 def test_neither_level_nor_channel_counts() -> None:

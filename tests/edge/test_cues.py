@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge import cepstral_modulation, modulation, periodicity, tones
+from edge import cepstral_modulation, modulation, tones
 from edge.cues import CUES, Cue
 from edge.features import FrontEnd, log_mel_db
 from edge.sliding import STEP, SlidingNumbers
@@ -13,7 +13,6 @@ from edge.sliding import STEP, SlidingNumbers
 LIMITS = {
     "modulation": modulation.LIMITS,
     "tones": tones.LIMITS,
-    "periodicity": periodicity.LIMITS,
     "cepstral_modulation": cepstral_modulation.LIMITS,
 }
 FRONT_END = FrontEnd(

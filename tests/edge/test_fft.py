@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from edge.fft import PUBLIC, autocorrelation, find_extension, ifft, load_transforms, rfft
+from edge.fft import PUBLIC, find_extension, ifft, load_transforms, rfft
 
 FRAMES = np.random.default_rng(0).standard_normal((64, 1024)).astype(np.float32)
 
@@ -29,14 +29,6 @@ def test_its_inverse_is_not_divided_by_the_length():
 def test_they_give_the_very_numbers_of_scipy_fft():
     np.testing.assert_array_equal(rfft(FRAMES), PUBLIC.rfft(FRAMES))
     np.testing.assert_array_equal(ifft(rfft(FRAMES)), PUBLIC.ifft(rfft(FRAMES)))
-
-
-def test_autocorrelation_comes_from_power_spectra():
-    signals = FRAMES[:3, :64]
-    found = autocorrelation(np.square(np.abs(rfft(signals))), 5)
-    for ours, signal in zip(found, signals):
-        expected = [signal @ np.roll(signal, lag) for lag in range(5)]
-        np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
 def test_it_leaves_the_rest_of_scipy_out():
