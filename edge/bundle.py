@@ -317,7 +317,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.from_json(text)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise BundleError(f"{path} is not a valid manifest: {error}.") from None
+        raise BundleError(
+            f"{path} is not a valid manifest: {error}; fetch the bundle again, or one that was "
+            "made for this version."
+        ) from None
     unlisted = sorted(present - set(manifest.files) - {MANIFEST})
     if unlisted:
         raise BundleError(

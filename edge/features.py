@@ -127,7 +127,8 @@ class FrontEnd:
         """
         known = {field.name for field in fields(cls)}
         if odd := sorted((set(settings) ^ known) - ({cue.name for cue in CUES} - set(settings))):
-            raise ValueError(f"front-end settings unknown or missing: {', '.join(odd)}")
+            names = ", ".join(odd)
+            raise ValueError(f"front-end settings unknown to this version or missing: {names}")
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:

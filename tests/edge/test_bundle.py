@@ -183,7 +183,7 @@ WRONG = {
     "threshold": ({"operating_point": {"threshold": 1.5, "false_positive_rate": 0,
                                        "false_negative_rate": 0, "chosen_on": ""}},
                   "operating point 1.5"),
-    "front end": ({"front_end": {}}, "front-end settings unknown or missing"),
+    "front end": ({"front_end": {}}, "front-end settings unknown to this version or missing"),
 }
 
 
