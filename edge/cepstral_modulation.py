@@ -33,8 +33,8 @@ RANGES_HZ = ((225, 3400), (3400, 7775))
 CEPSTRA = 12  # of a range: so many halves of a cosine's period over it, from none on
 MODULATIONS_HZ = ((2, 6), (6, 12), (12, 24), (24, 50))
 EASED = 0.3  # share of a step at its ends where it is faded in and out
-# Fewer frames in a step would hold no modulation.
-LEAST_FRAMES = 8
+# Samples between frames: farther apart they hold no modulation, closer their tables grow large.
+HOPS = (40, 1000)
 
 # Which of these are compared, and in which of the modulations: loudness of either range and what
 # is coarse in the lower one, from syllables to sounds.

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cepstral_modulation import LEAST_FRAMES
+from edge.cepstral_modulation import HOPS
 from edge.cues import CUES, Cue, CueStream
 from edge.fft import rfft
-from edge.sliding import RATE_HZ, STEP, Frames, overlapping
+from edge.sliding import RATE_HZ, Frames, overlapping
 
 Float32 = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ class FrontEnd:
             `edge.modulation`); `sample_rate_hz` must be 16000.
         tones: among them are tones that a synthesiser leaves (see `edge.tones`); likewise.
         cepstral_modulation: among them is how fast it articulates (see `edge.cepstral_modulation`);
-            likewise, and `frame_hop` must be at most 1000.
+            likewise, and `frame_hop` must be 40 to 1000.
     """
 
     sample_rate_hz: int = 16000
@@ -112,10 +112,10 @@ class FrontEnd:
                     f"sample_rate_hz is {self.sample_rate_hz}; {cue.name} is measured at "
                     f"{RATE_HZ}"
                 )
-        most = STEP // LEAST_FRAMES
-        if self.cepstral_modulation and self.frame_hop > most:
+        if self.cepstral_modulation and not HOPS[0] <= self.frame_hop <= HOPS[1]:
             raise ValueError(
-                f"frame_hop is {self.frame_hop}; with cepstral_modulation it must be at most {most}"
+                f"frame_hop is {self.frame_hop}; with cepstral_modulation it must lie between "
+                f"{HOPS[0]} and {HOPS[1]}"
             )
 
     @classmethod
