@@ -10,7 +10,7 @@ al., "Vocal biomarkers of depression based on motor incoordination", AVEC 2013).
 telephone and what lies above it have cepstra of their own. All of it is in the log-Mel frames, so
 that it costs next to nothing. Pure.
 
-All of it lies on a grid of half seconds, so that a window which slides by them keeps what it has.
+Where frames lie on a grid of half seconds, a window that slides by them keeps what it has.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ RANGES_HZ = ((225, 3400), (3400, 7775))
 CEPSTRA = 12  # of a range: so many halves of a cosine's period over it, from none on
 MODULATIONS_HZ = ((2, 6), (6, 12), (12, 24), (24, 50))
 EASED = 0.3  # share of a step at its ends where it is faded in and out
-# Samples between frames: farther apart they hold no modulation, closer their tables grow large.
-HOPS = (40, 1000)
+# Samples between frames: farther apart they do not hold all modulations, closer their tables grow
+# large.
+HOPS = (40, 320)
 
 # Which of these are compared, and in which of the modulations: loudness of either range and what
 # is coarse in the lower one, from syllables to sounds.
@@ -55,11 +56,13 @@ TINY = 1e-12
 
 
 def cepstral_modulation(decibels: Float32, frames: Frames) -> Float32:
-    """How fast cepstra of a window's frames change; neither level nor channel counts.
+    """How fast cepstra of a window's frames change.
+
+    Neither level nor channel counts, as long as no band is `RANGE_DB` below the loudest.
 
     Args:
         decibels: log-Mel of the window, dB, as `edge.features.log_mel_db` gives it: float32, shape
-            (frames, bands), at least `STEP` samples of them.
+            (frames, bands), at least those of half a second.
         frames: what they are frames of.
 
     Returns:
@@ -75,7 +78,8 @@ def cepstral_modulation(decibels: Float32, frames: Frames) -> Float32:
 class CepstralModulationStream(SlidingNumbers):
     """`cepstral_modulation` of a sliding window."""
 
-    name, count, version, of_frames = "cepstral_modulation", NUMBERS, VERSION, True
+    name, count, version, limits = "cepstral_modulation", NUMBERS, VERSION, LIMITS
+    of_frames, frame_hops = True, HOPS
 
     def _of_steps(self, heard: Float32) -> Float32:
         tables = _tables(self.frames)
@@ -88,10 +92,6 @@ class CepstralModulationStream(SlidingNumbers):
         told[:, :POWERS] = 10 * np.log10(power).reshape(len(steps), -1)
         told[:, POWERS:] = UNITS * alike(parts, power, tables.modulations).reshape(len(steps), -1)
         return told
-
-    def _over(self, steps: Float32) -> Float32:
-        limited: Float32 = np.clip(steps.mean(axis=0, dtype=np.float32), *LIMITS)
-        return limited
 
 
 def alike(parts: Float32, power: Float32, modulations: Float32) -> Float32:
@@ -124,7 +124,7 @@ def _tables(frames: Frames) -> _Tables:
     orders = np.arange(1, (count + 1) // 2)
     angles = 2 * np.pi / count * np.outer(orders, np.arange(count))
     waves = np.concatenate([np.cos(angles), np.sin(angles)]) * window
-    hz = np.tile(orders * RATE_HZ / STEP, 2)
+    hz = np.tile(orders * RATE_HZ / (count * frames.hop), 2)
     inside = np.array([(hz >= low) & (hz < high) for low, high in MODULATIONS_HZ], float)
     # Power of a bin is that of its sine and its cosine together.
     bins = np.maximum(1, inside.sum(axis=1, keepdims=True) / 2)
@@ -144,7 +144,7 @@ def _cosines(bands_hz: Float64, low_hz: float, high_hz: float) -> Float64:
     low, high = mel(np.array([low_hz, high_hz]))
     places = (mel(bands_hz) - low) / (high - low)
     waves = np.cos(np.pi * np.outer(places, np.arange(CEPSTRA)))
-    # A band counts as much as it takes of the scale.
+    # A band counts as much as it takes of the scale, where all are equally wide.
     shares = inside / (BEND_HZ + bands_hz)
     cosines: Float64 = waves * shares[:, None] / max(TINY, shares.sum())
     return cosines

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cepstral_modulation import HOPS
 from edge.cues import CUES, Cue, CueStream
 from edge.fft import rfft
 from edge.sliding import RATE_HZ, Frames, overlapping
@@ -38,6 +37,7 @@ BANDS_AT_ONCE = 16
 SAMPLES_AT_ONCE = 2**16
 
 MEAN_VARIANCE_FLOOR_DB = 1e-3
+MOST_FFT = 2**16
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class FrontEnd:
             `edge.modulation`); `sample_rate_hz` must be 16000.
         tones: among them are tones that a synthesiser leaves (see `edge.tones`); likewise.
         cepstral_modulation: among them is how fast it articulates (see `edge.cepstral_modulation`);
-            likewise, and `frame_hop` must be 40 to 1000.
+            likewise, and `frame_hop` must be 40 to 320.
     """
 
     sample_rate_hz: int = 16000
@@ -95,6 +95,12 @@ class FrontEnd:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        # What is unbounded could take all memory, and a bundle's manifest may ask for it.
+        if self.n_fft > MOST_FFT or self.n_bands > self.n_fft:
+            raise ValueError(
+                f"n_fft {self.n_fft} must be at most {MOST_FFT}, and n_bands {self.n_bands} at "
+                "most n_fft"
+            )
         if self.win_length > self.n_fft:
             raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
         if not 0 <= self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2:
@@ -112,11 +118,12 @@ class FrontEnd:
                     f"sample_rate_hz is {self.sample_rate_hz}; {cue.name} is measured at "
                     f"{RATE_HZ}"
                 )
-        if self.cepstral_modulation and not HOPS[0] <= self.frame_hop <= HOPS[1]:
-            raise ValueError(
-                f"frame_hop is {self.frame_hop}; with cepstral_modulation it must lie between "
-                f"{HOPS[0]} and {HOPS[1]}"
-            )
+            least, most = cue.frame_hops
+            if not least <= self.frame_hop <= most:
+                raise ValueError(
+                    f"frame_hop is {self.frame_hop}; with {cue.name} it must lie between {least} "
+                    f"and {most}"
+                )
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> FrontEnd:

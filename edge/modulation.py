@@ -21,7 +21,6 @@ from edge.fft import ifft, rfft
 from edge.sliding import RATE_HZ, STEP, UNITS, SlidingNumbers, eased, mean_over_time
 
 Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
 # Part of a fingerprint: raise it when the numbers that this module computes change.
 VERSION = 2
@@ -47,7 +46,6 @@ UPPER = LOWER + np.repeat(NEIGHBOURS, [BANDS - apart for apart in NEIGHBOURS])
 MODULATIONS = len(MODULATIONS_HZ) * BANDS
 COMODULATIONS = len(COMODULATIONS_HZ) * len(LOWER)
 NUMBERS = MODULATIONS + COMODULATIONS
-LEAST_SAMPLES = STEP
 
 # Modulations are decibels above a hundredth; for what has no unit see `UNITS`. Beyond the limits
 # there is only silence, or a click.
@@ -60,7 +58,7 @@ def modulation(samples: Float32) -> Float32:
     """How a window's envelopes move; its level does not count.
 
     Args:
-        samples: float32, shape (n,), 16 kHz, at least `LEAST_SAMPLES`.
+        samples: float32, shape (n,), 16 kHz, at least `STEP`.
 
     Returns:
         float32, shape (`NUMBERS`,), within `LIMITS`: the power of four modulations of each band's
@@ -75,15 +73,10 @@ def modulation(samples: Float32) -> Float32:
 class ModulationStream(SlidingNumbers):
     """`modulation` of a sliding window."""
 
-    name, count, version = "modulation", NUMBERS, VERSION
+    name, count, version, limits = "modulation", NUMBERS, VERSION, LIMITS
 
     def _of_steps(self, heard: Float32) -> Float32:
         return moved(log_envelopes(heard))
-
-    def _over(self, steps: Float32) -> Float32:
-        mean = np.einsum("sn->n", steps) / np.float32(len(steps))
-        limited: Float32 = np.clip(mean, *LIMITS)
-        return limited
 
 
 def log_envelopes(samples: Float32) -> Float32:

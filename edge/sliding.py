@@ -51,6 +51,8 @@ class SlidingNumbers(ABC):
         least_steps: of a window.
         of_spoofs: larger numbers are found in spoofs alone, so none may ever speak for a person.
         of_frames: they are measured of log-Mel frames, not of samples.
+        frame_hops: samples between frames that they can be measured of, the least and the most.
+        limits: of each number.
         step: how many of these a step has.
         least_samples: of a window, at `RATE_HZ`.
     """
@@ -61,6 +63,8 @@ class SlidingNumbers(ABC):
     least_steps: ClassVar[int] = 1
     of_spoofs: ClassVar[bool] = False
     of_frames: ClassVar[bool] = False
+    frame_hops: ClassVar[tuple[float, float]] = (1, np.inf)
+    limits: ClassVar[tuple[float, float]]
 
     def __init__(self, frames: Frames = Frames()) -> None:
         self.frames = frames
@@ -113,9 +117,12 @@ class SlidingNumbers(ABC):
     def _of_steps(self, heard: Float32) -> NDArray[Any]:
         """What each whole step of what is heard has, shape (steps, ...)."""
 
-    @abstractmethod
     def _over(self, steps: NDArray[Any]) -> Float32:
-        """Numbers of a window that has such steps, shape (numbers,)."""
+        """Numbers of a window that has such steps, shape (numbers,); their mean, if not said."""
+        # As in `mean_over_time`.
+        mean = np.einsum("sn->n", steps) / np.float32(len(steps))
+        limited: Float32 = np.clip(mean, *self.limits)
+        return limited
 
 
 def frames_of_steps(samples: Float32, count: int, length: int, hop: int) -> Float32:

@@ -59,7 +59,7 @@ TINY = np.float32(1e-12)
 MOST_OF_A_TONE = np.float32(4)  # log power beside what chance gives
 
 TONES = len(SPACINGS_HZ)
-LEAST_SAMPLES = 2 * STEP
+LEAST_STEPS = 2
 LIMITS = (0, 60)
 
 
@@ -67,7 +67,7 @@ def tones(samples: Float32) -> Float32:
     """How far tones of each spacing stand out in a window; its level does not count.
 
     Args:
-        samples: float32, shape (n,), 16 kHz, at least `LEAST_SAMPLES`.
+        samples: float32, shape (n,), 16 kHz, at least `LEAST_STEPS` steps.
 
     Returns:
         float32, shape (`TONES`,), within `LIMITS`, in the order of `SPACINGS_HZ`; 0 where tones of
@@ -82,8 +82,8 @@ def tones(samples: Float32) -> Float32:
 class ToneStream(SlidingNumbers):
     """`tones` of a sliding window."""
 
-    name, count, version, least_steps = "tones", TONES, VERSION, LEAST_SAMPLES // STEP
-    of_spoofs = True
+    name, count, version, limits = "tones", TONES, VERSION, LIMITS
+    least_steps, of_spoofs = LEAST_STEPS, True
 
     def _of_steps(self, heard: Float32) -> Complex64:
         return in_phase(heard)

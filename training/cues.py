@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cues import CUES
 from edge.sliding import RATE_HZ
 from training.cache import FeatureCache
 from training.calibrate import Calibration
@@ -34,8 +33,15 @@ from training.evaluate import (
 from training.fusion import Fusion, fit_fusion
 from training.models import mac_count, parameter_count
 from training.models.cued import cued
-from training.pool import pool_sources
-from training.pool_cues import NUMBERS, OF_SPOOFS, Windows, measured, refuse_short
+from training.pool import pool_sources, raw_front_end
+from training.pool_cues import (
+    NUMBERS,
+    OF_SPOOFS,
+    Windows,
+    measured,
+    refuse_short,
+    with_all_cues,
+)
 from training.teller import LIMIT, Teller, fit_within_sources
 from training.train import (
     load_calibration,
@@ -76,14 +82,16 @@ def add_cues(
 
     Raises:
         TrainingError: a pool holds no audio or no source of both classes; its windows or the run's
-            are too short; a folder is no calibrated run, or the judge has been trained on `val`;
-            `out` holds a run already.
+            are too short; a folder is no calibrated run, or the judge has been trained on `val` or
+            has another front end; `out` holds a run already.
     """
     if (out / "config.json").exists():
         raise TrainingError(f"{out} holds a run already; choose another folder")
     settings = load_settings(run)
-    front_end = settings.front_end.with_cues(CUES)
+    front_end = with_all_cues(settings.front_end)
     refuse_short(settings.windows.window_s, f"{run} scores windows", front_end)
+    if raw_front_end(load_settings(judge).front_end) != raw_front_end(front_end):
+        raise TrainingError(f"{judge} has another front end than {run}; name another --judge")
     calibration, _ = load_calibration(run)
     windows = measured([*pools, *folds], front_end)
     fold_sources = [set(pool_sources([fold])) for fold in folds]
@@ -128,7 +136,7 @@ def _judged(
     settings, calibration = load_judge(judge)
     corpus = load_corpora(settings.corpora, settings.seed)
     trials = corpus.side("val", reported_only=True)
-    front_end = settings.front_end.with_cues(CUES)
+    front_end = with_all_cues(settings.front_end)
     cache = FeatureCache(Path(settings.cache) / "features", front_end, settings.windows)
     frames = front_end.frame_count(round(settings.windows.window_s * RATE_HZ))
     network = keras_scorer(load_model(judge))

@@ -66,7 +66,7 @@ def measured(pools: Sequence[Path], front_end: FrontEnd) -> Windows:
         TrainingError: a pool holds no audio or is of another front end, or its windows are too
             short.
     """
-    front_end = front_end.with_cues(CUES)
+    front_end = with_all_cues(front_end)
     for pool in pools:
         refuse_other_front_end(pool, front_end)
     missing = [(cue, place) for cue in CUES for place in chunks_without(_kind(cue), pools)]
@@ -91,6 +91,18 @@ def measured(pools: Sequence[Path], front_end: FrontEnd) -> Windows:
     )
 
 
+def with_all_cues(front_end: FrontEnd) -> FrontEnd:
+    """The front end that hears all cues.
+
+    Raises:
+        TrainingError: one cannot be measured with its settings.
+    """
+    try:
+        return front_end.with_cues(CUES)
+    except ValueError as error:
+        raise TrainingError(f"no cues can be added to this run: {error}") from None
+
+
 def _kind(cue: Cue) -> str:
     """What is measured in a chunk; what an older version measured is measured anew."""
     return f"{cue.name}-{cue.version}"
@@ -108,16 +120,21 @@ def refuse_short(seconds: float, whose: str, front_end: FrontEnd) -> None:
             raise TrainingError(f"{whose} of {seconds:g} s; {cue.name} needs {least:.3f} s")
 
 
+def heard_by(cue: Cue, samples: Float32, front_end: FrontEnd) -> Float32:
+    """What a cue is measured of."""
+    return log_mel_db(samples, front_end) if cue.of_frames else samples
+
+
 def _measure_chunk(front_end: FrontEnd, what: tuple[Cue, tuple[Path, str]]) -> None:
     from threadpoolctl import threadpool_limits
 
     cue, (pool, stem) = what
     alone = front_end.with_cues([cue])
     windows = np.load(pool / f"{stem}.audio.npy", mmap_mode="r")
-    stream = alone.cue_stream()
+    (stream,) = alone.cue_stream().streams
     numbers = []
     with threadpool_limits(1):
         for samples in map(from_16_bits, windows):
-            numbers.append(stream.numbers(samples, log_mel_db(samples, alone), 0))
+            numbers.append(stream.numbers(heard_by(cue, samples, alone), 0))
             stream.reset()
     write_array(pool / f"{stem}.{_kind(cue)}.npy", np.array(numbers).reshape(-1, cue.count))

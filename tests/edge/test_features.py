@@ -295,6 +295,8 @@ def test_silence_survives_every_normalisation():
         ("n_fft", 1024.0),
         ("frame_hop", True),
         ("n_bands", -1),
+        ("n_bands", 10**15),
+        ("n_fft", 10**15),
         ("sample_rate_hz", "16000"),
         ("win_length", 4096),
         ("fmin_hz", -1.0),
@@ -326,6 +328,11 @@ def test_unknown_and_missing_settings_are_refused(change):
             del document[name]
     with pytest.raises(ValueError, match="n_fft"):
         FrontEnd.from_dict(document)
+
+
+def test_a_cue_of_another_version_is_named():
+    with pytest.raises(ValueError, match="unknown to this version or missing: periodicity"):
+        FrontEnd.from_dict({**SHIPPED.to_dict(), "periodicity": True})
 
 
 HEARD = dataclasses.replace(SHIPPED, modulation=True)
@@ -399,9 +406,9 @@ def test_a_cue_has_a_fingerprint_of_its_own_and_its_own_rate(cue):
         dataclasses.replace(heard, sample_rate_hz=8000, fmax_hz=4000.0)
 
 
-@pytest.mark.parametrize("hop", [1, 39, 1001])
+@pytest.mark.parametrize("hop", [1, 39, 321])
 def test_frames_at_distances_that_a_cue_is_not_for_are_refused(hop):
-    with pytest.raises(ValueError, match=f"frame_hop is {hop}; with cepstral_modulation .* 1000"):
+    with pytest.raises(ValueError, match=f"frame_hop is {hop}; with cepstral_modulation .* 320"):
         dataclasses.replace(ALL, frame_hop=hop)
 
 

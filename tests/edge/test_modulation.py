@@ -12,18 +12,16 @@ from edge.modulation import (
     BANDS,
     COMODULATIONS_HZ,
     FRAMES,
-    LEAST_SAMPLES,
     LOWER,
     MODULATIONS,
     MODULATIONS_HZ,
     NUMBERS,
     UPPER,
     ModulationStream,
-    eased,
     log_envelopes,
     modulation,
 )
-from edge.sliding import RATE_HZ, STEP
+from edge.sliding import RATE_HZ, STEP, eased
 from tests.sounds import SECONDS, noise
 
 TIME_S = np.arange(SECONDS * RATE_HZ) / RATE_HZ
@@ -96,7 +94,7 @@ def test_an_offset_of_the_microphone_changes_next_to_nothing() -> None:
 @given(
     slides=st.lists(st.integers(0, 12), max_size=5),
     off_grid=st.lists(st.booleans(), min_size=5, max_size=5),
-    window=st.integers(LEAST_SAMPLES, 4 * RATE_HZ),
+    window=st.integers(STEP, 4 * RATE_HZ),
 )
 def test_a_sliding_window_gives_the_numbers_of_the_whole_window(
     slides: list[int], off_grid: list[bool], window: int

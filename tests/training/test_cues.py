@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +193,30 @@ def test_a_pool_of_another_front_end_is_refused(
     description.write_text(json.dumps(told))
     assert add_cues() == 1
     assert f"the pool in {pool} was made with another front end" in capsys.readouterr().err
+
+
+def test_a_judge_with_another_front_end_is_refused(
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    add_cues: Callable[..., int],
+) -> None:
+    judge = tmp_path / "judge"
+    shutil.copytree(run, judge)
+    config = judge / "config.json"
+    told = json.loads(config.read_text())
+    told["front_end"]["frame_hop"] += 1
+    config.write_text(json.dumps(told))
+    assert add_cues("--judge", str(judge)) == 1
+    assert f"{judge} has another front end than {run}" in capsys.readouterr().err
+
+
+def test_a_run_whose_frames_are_too_far_apart_for_a_cue_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], add_cues: Callable[..., int]
+) -> None:
+    config = run / "config.json"
+    told = json.loads(config.read_text())
+    told["front_end"]["frame_hop"] = 512
+    config.write_text(json.dumps(told))
+    assert add_cues() == 1
+    assert "no cues can be added to this run: frame_hop is 512" in capsys.readouterr().err
