@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.sliding import RATE_HZ, STEP, UNITS, Frames, SlidingNumbers, eased
+from edge.sliding import RATE_HZ, STEP, UNITS, Frames, SlidingFrameNumbers, eased
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -75,11 +75,11 @@ def cepstral_modulation(decibels: Float32, frames: Frames) -> Float32:
     return CepstralModulationStream(frames).numbers(decibels, 0)
 
 
-class CepstralModulationStream(SlidingNumbers):
+class CepstralModulationStream(SlidingFrameNumbers):
     """`cepstral_modulation` of a sliding window."""
 
     name, count, version, limits = "cepstral_modulation", NUMBERS, VERSION, LIMITS
-    of_frames, frame_hops = True, HOPS
+    frame_hops = HOPS
 
     def _of_steps(self, heard: Float32) -> Float32:
         tables = _tables(self.frames)

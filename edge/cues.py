@@ -28,7 +28,7 @@ class CueStream:
     """
 
     def __init__(self, cues: Sequence[Cue], frames: Frames) -> None:
-        self.streams = [cue(frames) for cue in cues]
+        self.streams = [cue.beside(frames) for cue in cues]
 
     def reset(self) -> None:
         """Forget the last window of all."""

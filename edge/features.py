@@ -181,8 +181,13 @@ class FrontEnd:
 
     def cue_stream(self) -> CueStream:
         """What measures these in a sliding window."""
+        return CueStream(self.cues, self.frames)
+
+    @property
+    def frames(self) -> Frames:
+        """What the frames are made of."""
         bands_hz = tuple(band_edges_hz(self)[1:-1].tolist())
-        return CueStream(self.cues, Frames(self.n_fft, self.frame_hop, bands_hz, self.center))
+        return Frames(self.n_fft, self.frame_hop, bands_hz, self.center)
 
     @property
     def cue_rows(self) -> int:

@@ -30,10 +30,10 @@ class Frames:
         padded: those at a window's ends reach beyond it, so that other windows do not have them.
     """
 
-    length: int = 512
-    hop: int = 160
-    bands_hz: tuple[float, ...] = tuple(np.linspace(0, RATE_HZ / 2, 162)[1:-1].tolist())
-    padded: bool = False
+    length: int
+    hop: int
+    bands_hz: tuple[float, ...]
+    padded: bool
 
 
 class SlidingNumbers(ABC):
@@ -41,40 +41,44 @@ class SlidingNumbers(ABC):
 
     A window that slides by other than whole half seconds is measured anew.
 
-    Args:
-        frames: what the log-Mel frames are that go with the samples.
-
     Attributes:
         name: setting of `edge.features.FrontEnd` that asks for them.
         count: how many numbers.
         version: part of a fingerprint.
+        limits: of each number.
         least_steps: of a window.
         of_spoofs: larger numbers are found in spoofs alone, so none may ever speak for a person.
         of_frames: they are measured of log-Mel frames, not of samples.
         frame_hops: samples between frames that they can be measured of, the least and the most.
-        limits: of each number.
-        step: how many of these a step has.
-        least_samples: of a window, at `RATE_HZ`.
+        dimensions: of what they are measured of.
+        step: how many samples (or frames) a step has.
+        slides: windows that slide by whole half seconds share steps.
     """
 
     name: ClassVar[str]
     count: ClassVar[int]
     version: ClassVar[int]
+    limits: ClassVar[tuple[float, float]]
     least_steps: ClassVar[int] = 1
     of_spoofs: ClassVar[bool] = False
     of_frames: ClassVar[bool] = False
     frame_hops: ClassVar[tuple[float, float]] = (1, np.inf)
-    limits: ClassVar[tuple[float, float]]
+    dimensions: ClassVar[int] = 1
+    step = STEP
+    slides = True
 
-    def __init__(self, frames: Frames = Frames()) -> None:
-        self.frames = frames
-        self.step = STEP // frames.hop if self.of_frames else STEP
-        self.least_samples = self.least_steps * STEP
-        if self.of_frames:
-            self.least_samples = (self.least_steps * self.step - 1) * frames.hop + frames.length
-        # Frames that are padded, or lie on another grid than steps, belong to one window.
-        self._slides = not (self.of_frames and (frames.padded or STEP % frames.hop))
+    def __init__(self) -> None:
         self.reset()
+
+    @classmethod
+    def beside(cls, frames: Frames) -> SlidingNumbers:
+        """Such a stream for windows that have these log-Mel frames."""
+        return cls()
+
+    @property
+    def least_samples(self) -> int:
+        """Of a window, at `RATE_HZ`."""
+        return self.least_steps * STEP
 
     def reset(self) -> None:
         """Forget the last window: the next one does not overlap it."""
@@ -95,15 +99,15 @@ class SlidingNumbers(ABC):
         Raises:
             ValueError: what is heard is not float32 of that shape, or too short.
         """
-        kind, dimensions = ("frames", 2) if self.of_frames else ("samples", 1)
         least = self.least_steps * self.step
-        if heard.ndim != dimensions or heard.dtype != np.float32 or len(heard) < least:
+        if heard.ndim != self.dimensions or heard.dtype != np.float32 or len(heard) < least:
             raise ValueError(
-                f"{self.name} takes {dimensions}-dimensional float32 {kind}, at least {least}, "
+                f"{self.name} takes {self.dimensions}-dimensional float32 "
+                f"{'frames' if self.of_frames else 'samples'}, at least {least}, "
                 f"not {heard.dtype} {heard.shape}"
             )
         steps, off_grid = divmod(slid_samples, STEP)
-        if off_grid or not self._slides or not 0 <= steps < len(self._steps):
+        if off_grid or not self.slides or not 0 <= steps < len(self._steps):
             self.reset()
         kept = self._steps[steps:]
         if not len(kept):
@@ -123,6 +127,31 @@ class SlidingNumbers(ABC):
         mean = np.einsum("sn->n", steps) / np.float32(len(steps))
         limited: Float32 = np.clip(mean, *self.limits)
         return limited
+
+
+class SlidingFrameNumbers(SlidingNumbers):
+    """Those that are measured of log-Mel frames.
+
+    Args:
+        frames: what these are.
+    """
+
+    of_frames, dimensions = True, 2
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self.step = STEP // frames.hop
+        # Frames that are padded, or lie on another grid than steps, belong to one window.
+        self.slides = not frames.padded and STEP % frames.hop == 0
+        super().__init__()
+
+    @classmethod
+    def beside(cls, frames: Frames) -> SlidingNumbers:
+        return cls(frames)
+
+    @property
+    def least_samples(self) -> int:
+        return (self.least_steps * self.step - 1) * self.frames.hop + self.frames.length
 
 
 def frames_of_steps(samples: Float32, count: int, length: int, hop: int) -> Float32:

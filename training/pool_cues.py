@@ -60,13 +60,12 @@ def measured(pools: Sequence[Path], front_end: FrontEnd) -> Windows:
 
     Args:
         pools: their folders.
-        front_end: that pools were made with, whatever cues it hears.
+        front_end: that pools were made with, and that hears all cues.
 
     Raises:
         TrainingError: a pool holds no audio or is of another front end, or its windows are too
             short.
     """
-    front_end = with_all_cues(front_end)
     for pool in pools:
         refuse_other_front_end(pool, front_end)
     missing = [(cue, place) for cue in CUES for place in chunks_without(_kind(cue), pools)]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.bundle import DEFAULT_BUNDLE, read_manifest
 from edge.cepstral_modulation import (
     CEPSTRA,
     COMPARED_MODULATIONS,
@@ -24,20 +25,12 @@ from edge.cepstral_modulation import (
     mel,
 )
 from edge.cues import CepstralModulationStream
-from edge.features import FrontEnd, LogMelStream, log_mel_db
+from edge.features import LogMelStream, log_mel_db
 from edge.sliding import RATE_HZ, STEP, UNITS, Frames
 
-FRAMES = Frames()
+FRONT_END = read_manifest(DEFAULT_BUNDLE).front_end.with_cues([CepstralModulationStream])
+FRAMES = FRONT_END.frames
 FRAME_HZ = RATE_HZ / FRAMES.hop
-FRONT_END = FrontEnd(
-    n_fft=512,
-    win_length=400,
-    frame_hop=160,
-    n_bands=160,
-    filterbank="linear",
-    center=False,
-    cepstral_modulation=True,
-)
 
 
 def wave_over(bands_hz: np.ndarray, cepstrum: int, span: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge import cepstral_modulation, modulation, tones
+from edge.bundle import DEFAULT_BUNDLE, read_manifest
 from edge.cues import CUES, Cue
 from edge.features import FrontEnd, log_mel_db
 from edge.sliding import STEP, SlidingNumbers
@@ -15,14 +16,16 @@ LIMITS = {
     "tones": tones.LIMITS,
     "cepstral_modulation": cepstral_modulation.LIMITS,
 }
-FRONT_END = FrontEnd(
-    n_fft=512, win_length=400, frame_hop=160, n_bands=160, filterbank="linear", center=False
-)
+FRONT_END = read_manifest(DEFAULT_BUNDLE).front_end
 LEAST = 2 * STEP
 
 
 def stream_of(cue: Cue, front_end: FrontEnd = FRONT_END) -> SlidingNumbers:
     return front_end.with_cues([cue]).cue_stream().streams[0]
+
+
+def heard_by(cue: Cue, samples: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
+    return log_mel_db(samples, front_end) if cue.of_frames else samples
 
 
 @pytest.mark.parametrize("cue", CUES)
@@ -33,6 +36,7 @@ def stream_of(cue: Cue, front_end: FrontEnd = FRONT_END) -> SlidingNumbers:
         np.ones(LEAST),
         np.eye(1, LEAST, 3000)[0],
         np.eye(1, LEAST, 7999)[0],
+        np.eye(1, LEAST, 9000)[0],
         np.sign(np.sin(np.arange(LEAST))),
         1e-30 * np.sin(np.arange(LEAST)),
     ],
@@ -40,8 +44,7 @@ def stream_of(cue: Cue, front_end: FrontEnd = FRONT_END) -> SlidingNumbers:
 def test_nothing_that_is_heard_gives_numbers_that_are_none(cue: Cue, samples: np.ndarray) -> None:
     stream = stream_of(cue)
     samples = samples[: stream.least_samples].astype(np.float32)
-    heard = log_mel_db(samples, FRONT_END) if cue.of_frames else samples
-    told = stream.numbers(heard, 0)
+    told = stream.numbers(heard_by(cue, samples), 0)
     assert told.shape == (cue.count,)
     assert told.min() >= LIMITS[cue.name][0] and told.max() <= LIMITS[cue.name][1]
 
@@ -64,10 +67,6 @@ def test_the_shortest_window_is_long_enough(cue: Cue, hop: int) -> None:
     front_end = FrontEnd(n_fft=512, win_length=400, frame_hop=hop, center=False)
     stream = stream_of(cue, front_end)
     samples = np.ones(stream.least_samples, np.float32)
-    for heard, enough in ((samples, True), (samples[1:], False)):
-        given = log_mel_db(heard, front_end) if cue.of_frames else heard
-        if enough:
-            stream.numbers(given, 0)
-        else:
-            with pytest.raises(ValueError, match="at least"):
-                stream.numbers(given, 0)
+    stream.numbers(heard_by(cue, samples, front_end), 0)
+    with pytest.raises(ValueError, match="at least"):
+        stream.numbers(heard_by(cue, samples[1:], front_end), 0)
