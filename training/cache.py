@@ -86,11 +86,11 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def progress(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+def progress(items: Iterable[Any], total: int, what: str, unit: str = "clip") -> Iterator[Any]:
     """The same items, with a bar on a terminal."""
     from tqdm import tqdm
 
-    yield from tqdm(items, total=total, desc=what, unit="clip", disable=None)
+    yield from tqdm(items, total=total, desc=what, unit=unit, disable=None)
 
 
 class ContentKeys:

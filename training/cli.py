@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -239,6 +239,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     cues.add_argument("--out", type=Path, required=True, help="folder of the new run")
     cues.set_defaults(command=_add_cues)
+
+    tried = commands.add_parser(
+        "try-cues", help="what cues alone tell of sources not heard before, and without each"
+    )
+    tried.add_argument("pools", type=Path, nargs="+", help="made with pool.keep_audio")
+    tried.add_argument(
+        "--parts", type=int, default=6, help="that sources are dealt out to (default: %(default)s)"
+    )
+    tried.add_argument("--json", type=Path, help="write the figures there, too")
+    tried.set_defaults(command=_try_cues)
 
     experiments = commands.add_parser("experiments", help="a table of run folders, best first")
     experiments.add_argument("runs", type=Path, help="folder of run folders")
@@ -551,6 +561,17 @@ def _add_cues(arguments: argparse.Namespace) -> int:
 
     judge = arguments.judge or arguments.run
     add_cues(arguments.run, arguments.pools, arguments.fold, judge, arguments.out)
+    return 0
+
+
+def _try_cues(arguments: argparse.Namespace) -> int:
+    from training.cue_trial import table, try_cues
+    from training.evaluate import write_json
+
+    trials = try_cues(arguments.pools, arguments.parts)
+    print(table(trials))
+    if arguments.json:
+        write_json(arguments.json, [asdict(one) for one in trials])
     return 0
 
 

@@ -442,12 +442,26 @@ def refuse_other_front_end(folder: Path, front_end: FrontEnd) -> None:
     Raises:
         TrainingError: it was, or the folder holds no pool.
     """
+    if pool_front_end(folder) != raw_front_end(front_end):
+        raise TrainingError(f"the pool in {folder} was made with another front end")
+
+
+def pool_front_end(folder: Path) -> FrontEnd:
+    """What a pool was made with.
+
+    Raises:
+        TrainingError: the folder holds no pool, or this version has no such front end.
+    """
     description = folder / "pool.json"
     if not description.exists():
         raise TrainingError(f"{folder} holds no pool")
     made_with = json.loads(description.read_text(encoding="utf-8"))["front_end"]
-    if made_with != raw_front_end(front_end).to_dict():
-        raise TrainingError(f"the pool in {folder} was made with another front end")
+    try:
+        return FrontEnd.from_dict(made_with)
+    except ValueError as error:
+        raise TrainingError(
+            f"the pool in {folder} was made with another front end: {error}"
+        ) from None
 
 
 def finished(chunk: NDArray[np.float16], front_end: FrontEnd) -> Float32:
