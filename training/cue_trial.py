@@ -27,7 +27,6 @@ Float64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
-PARTS = 6
 # A source is told apart within if it has so many windows of either class.
 LEAST_WINDOWS = 20
 
@@ -51,7 +50,7 @@ class Trial:
     tpr_at_5_fpr: float
 
 
-def try_cues(pools: Sequence[Path], parts: int = PARTS) -> list[Trial]:
+def try_cues(pools: Sequence[Path], parts: int) -> list[Trial]:
     """Try all cues, and all but each.
 
     Args:
@@ -60,16 +59,20 @@ def try_cues(pools: Sequence[Path], parts: int = PARTS) -> list[Trial]:
         parts: that sources are dealt out to; each is judged by a teller of the others.
 
     Raises:
-        TrainingError: a pool holds no audio, or its windows are too short, or too few sources have
-            windows of both classes.
+        TrainingError: a pool holds no audio, or its windows are too short, or fewer sources than
+            parts have windows of both classes.
     """
     windows = measured(pools, with_all_cues(pool_front_end(pools[0])))
-    mixed = mixed_sources(windows)
+    mixed = sources_of_both_classes(windows)
+    if len(mixed) < 2:
+        raise TrainingError(
+            f"{len(mixed)} sources of the pools have {LEAST_WINDOWS} windows of both classes, and "
+            "2 are needed; name more pools, of corpora that publish human speech and spoofs"
+        )
     if not 2 <= parts <= len(mixed):
         raise TrainingError(
-            f"{len(mixed)} sources of the pools have {LEAST_WINDOWS} windows of both classes, so "
-            f"they cannot be dealt out to {parts} parts; parts are 2 at least, and no more than "
-            "such sources"
+            f"sources cannot be dealt out to {parts} parts; there must be 2 to {len(mixed)}, as "
+            f"many as sources of the pools have {LEAST_WINDOWS} windows of both classes"
         )
     part = parts_of_sources(windows.sources, mixed, parts)
     cue_of = np.repeat(np.arange(len(CUES)), [cue.count for cue in CUES])
@@ -98,7 +101,7 @@ def told_of(windows: Windows, judged: Bools, kept: Bools) -> Float64:
     return fit_within_sources(others, OF_SPOOFS[kept], SEEDS).of(numbers[judged])
 
 
-def mixed_sources(windows: Windows) -> list[str]:
+def sources_of_both_classes(windows: Windows) -> list[str]:
     """Sources that have windows enough of both classes, in order of their names."""
     counts = {
         name: np.bincount(windows.spoof[windows.sources == name], minlength=2)

@@ -15,8 +15,8 @@ from training import cue_trial
 from training.cli import main
 from training.cue_trial import (
     LEAST_WINDOWS,
-    mixed_sources,
     parts_of_sources,
+    sources_of_both_classes,
     told_of,
     within_sources,
 )
@@ -108,7 +108,8 @@ def test_every_part_has_its_share_of_mixed_sources() -> None:
 def test_a_source_of_few_windows_of_one_class_is_not_mixed() -> None:
     spoof = [0] * 50 + [1] * LEAST_WINDOWS + [0] * 50 + [1] * (LEAST_WINDOWS - 1)
     sources = ["mixed"] * (50 + LEAST_WINDOWS) + ["human"] * (49 + LEAST_WINDOWS)
-    assert mixed_sources(windows_of(sources, spoof, np.zeros((len(spoof), 1)))) == ["mixed"]
+    windows = windows_of(sources, spoof, np.zeros((len(spoof), 1)))
+    assert sources_of_both_classes(windows) == ["mixed"]
 
 
 @pytest.mark.parametrize("parts", ["0", "1", "5"])
@@ -116,9 +117,16 @@ def test_parts_that_sources_cannot_be_dealt_out_to_are_refused(
     pool: Path, parts: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["try-cues", str(pool), "--parts", parts]) == 1
-    said = capsys.readouterr().err
-    assert "4 sources of the pools have 20 windows of both classes" in said
-    assert f"cannot be dealt out to {parts} parts" in said
+    assert f"cannot be dealt out to {parts} parts; there must be 2 to 4" in capsys.readouterr().err
+
+
+def test_a_single_source_of_both_classes_is_too_few(
+    pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = pool / "00000.sources.npy"
+    np.save(path, np.full(len(np.load(path)), "one"))
+    assert main(["try-cues", str(pool)]) == 1
+    assert "1 sources of the pools have 20 windows of both classes" in capsys.readouterr().err
 
 
 def test_a_folder_that_holds_no_pool_is_refused(
