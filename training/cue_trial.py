@@ -7,8 +7,8 @@ judges that part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def try_cues(pools: Sequence[Path], parts: int) -> list[Trial]:
             parts have windows of both classes.
     """
     windows = measured(pools, with_all_cues(pool_front_end(pools[0])))
-    mixed = sources_of_both_classes(windows)
+    mixed = windows.mixed_sources(LEAST_WINDOWS)
     if len(mixed) < 2:
         raise TrainingError(
             f"{len(mixed)} sources of the pools have {LEAST_WINDOWS} windows of both classes, and "
@@ -74,7 +74,7 @@ def try_cues(pools: Sequence[Path], parts: int) -> list[Trial]:
             f"sources cannot be dealt out to {parts} parts; there must be 2 to {len(mixed)}, as "
             f"many as sources of the pools have {LEAST_WINDOWS} windows of both classes"
         )
-    part = parts_of_sources(windows.sources, mixed, parts)
+    part = parts_of_sources(windows.sources, list(mixed), parts)
     cue_of = np.repeat(np.arange(len(CUES)), [cue.count for cue in CUES])
     kept = {"all": np.ones(NUMBERS, bool)}
     kept |= {f"without {cue.name}": cue_of != place for place, cue in enumerate(CUES)}
@@ -96,18 +96,10 @@ def try_cues(pools: Sequence[Path], parts: int) -> list[Trial]:
 
 def told_of(windows: Windows, judged: Bools, kept: Bools) -> Float64:
     """What a teller of some numbers, fitted to the other windows, says of those to be judged."""
-    numbers = windows.numbers[:, kept]
-    others = Windows(numbers[~judged], windows.spoof[~judged], windows.sources[~judged])
-    return fit_within_sources(others, OF_SPOOFS[kept], SEEDS).of(numbers[judged])
-
-
-def sources_of_both_classes(windows: Windows) -> list[str]:
-    """Sources that have windows enough of both classes, in order of their names."""
-    counts = {
-        name: np.bincount(windows.spoof[windows.sources == name], minlength=2)
-        for name in np.unique(windows.sources).tolist()
-    }
-    return [name for name, count in counts.items() if count.min() >= LEAST_WINDOWS]
+    others = windows.where(~judged)
+    others = replace(others, numbers=others.numbers[:, kept])
+    teller = fit_within_sources(others, OF_SPOOFS[kept], SEEDS)
+    return teller.of(windows.numbers[judged][:, kept])
 
 
 def parts_of_sources(sources: NDArray[np.str_], mixed: Sequence[str], parts: int) -> Places:
@@ -119,7 +111,7 @@ def parts_of_sources(sources: NDArray[np.str_], mixed: Sequence[str], parts: int
     return np.array([part[name] for name in sources.tolist()])
 
 
-def within_sources(told: Float64, windows: Windows, mixed: Sequence[str]) -> float:
+def within_sources(told: Float64, windows: Windows, mixed: Iterable[str]) -> float:
     """Area under the curve of the windows of one source, the mean of such sources."""
     of_each = [windows.sources == name for name in mixed]
     return float(np.mean([area_under_curve(told[own], windows.spoof[own]) for own in of_each]))

@@ -30,6 +30,7 @@ from training.pool import (
 Float32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Names = NDArray[np.str_]
+Places = NDArray[np.int64]
 
 NUMBERS = sum(cue.count for cue in CUES)
 OF_SPOOFS = np.repeat([cue.of_spoofs for cue in CUES], [cue.count for cue in CUES])
@@ -49,10 +50,21 @@ class Windows:
     spoof: Bools
     sources: Names
 
+    def where(self, kept: Bools) -> Windows:
+        """Some of them; shape (windows,)."""
+        return Windows(self.numbers[kept], self.spoof[kept], self.sources[kept])
+
     def without(self, sources: set[str]) -> Windows:
         """Those of other sources."""
-        kept = ~np.isin(self.sources, sorted(sources))
-        return Windows(self.numbers[kept], self.spoof[kept], self.sources[kept])
+        return self.where(~np.isin(self.sources, sorted(sources)))
+
+    def mixed_sources(self, least: int) -> dict[str, list[Places]]:
+        """Places of the human and of the synthetic windows of each source with so many of both."""
+        sides = {
+            name: [np.flatnonzero((self.sources == name) & (self.spoof == side)) for side in (0, 1)]
+            for name in np.unique(self.sources).tolist()
+        }
+        return {name: pair for name, pair in sides.items() if min(map(len, pair)) >= least}
 
 
 def measured(pools: Sequence[Path], front_end: FrontEnd) -> Windows:

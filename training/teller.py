@@ -74,11 +74,7 @@ def fit_within_sources(
     Raises:
         TrainingError: no source has windows enough of both classes.
     """
-    sides = [
-        [np.flatnonzero((windows.sources == name) & (windows.spoof == side)) for side in (0, 1)]
-        for name in np.unique(windows.sources)
-    ]
-    mixed = [pair for pair in sides if min(map(len, pair)) >= LEAST_WINDOWS]
+    mixed = list(windows.mixed_sources(LEAST_WINDOWS).values())
     if not mixed:
         raise TrainingError(
             f"no source of the pools has {LEAST_WINDOWS} windows of both classes; make a pool "

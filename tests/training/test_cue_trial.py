@@ -16,7 +16,6 @@ from training.cli import main
 from training.cue_trial import (
     LEAST_WINDOWS,
     parts_of_sources,
-    sources_of_both_classes,
     told_of,
     within_sources,
 )
@@ -109,7 +108,7 @@ def test_a_source_of_few_windows_of_one_class_is_not_mixed() -> None:
     spoof = [0] * 50 + [1] * LEAST_WINDOWS + [0] * 50 + [1] * (LEAST_WINDOWS - 1)
     sources = ["mixed"] * (50 + LEAST_WINDOWS) + ["human"] * (49 + LEAST_WINDOWS)
     windows = windows_of(sources, spoof, np.zeros((len(spoof), 1)))
-    assert sources_of_both_classes(windows) == ["mixed"]
+    assert list(windows.mixed_sources(LEAST_WINDOWS)) == ["mixed"]
 
 
 @pytest.mark.parametrize("parts", ["0", "1", "5"])
