@@ -111,7 +111,7 @@ def with_all_cues(front_end: FrontEnd) -> FrontEnd:
     try:
         return front_end.with_cues(CUES)
     except ValueError as error:
-        raise TrainingError(f"no cues can be added to this run: {error}") from None
+        raise TrainingError(f"no cues can be measured with this front end: {error}") from None
 
 
 def _kind(cue: Cue) -> str:
