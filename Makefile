@@ -57,6 +57,7 @@ lint: $(VENV)/test.stamp  ## ruff and mypy
 	$(BIN)/mypy
 
 include training/recipes/model.mk
+include training/recipes/search.mk
 
 perf: $(VENV)/test.stamp  ## what everything costs on this machine, into docs/performance.md
 	$(BIN)/python -m perf $(ARGS)
