@@ -219,4 +219,5 @@ def test_a_run_whose_frames_are_too_far_apart_for_a_cue_is_refused(
     told["front_end"]["frame_hop"] = 512
     config.write_text(json.dumps(told))
     assert add_cues() == 1
-    assert "no cues can be measured with this front end: frame_hop is 512" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "no cues can be measured with this front end: frame_hop is 512" in printed
