@@ -151,7 +151,12 @@ def _parser() -> argparse.ArgumentParser:
     alerts.add_argument("bundle", type=Path)
     _add_data(alerts)
     alerts.add_argument("--split", choices=SPLITS, default="test")
-    alerts.add_argument("--hours", type=float, default=2.0)
+    alerts.add_argument(
+        "--hours", type=float, default=2.0,
+        help="of speech in each condition; the round over the sources that reaches them is the "
+        "last (default 2)",
+    )
+    _add_conditions(alerts)
     alerts.add_argument("--out", type=Path, help="write the table there as well")
     alerts.set_defaults(command=_false_alerts)
 
@@ -177,12 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         "--source-share", type=float, default=0.15,
         help="share of any one source's windows called spoof, at most",
     )
-    rule.add_argument(
-        "--condition",
-        action="append",
-        choices=CONDITIONS,
-        help="what the speech is heard through; may be given often (default clean)",
-    )
+    _add_conditions(rule)
     rule.add_argument(
         "--together", action="store_true",
         help="keep to the limits over all conditions together, not in each",
@@ -288,6 +288,15 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="a setting by its dotted name, such as model.width=0.5",
+    )
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--condition",
+        action="append",
+        choices=CONDITIONS,
+        help="what the speech is heard through; may be given often (default clean)",
     )
 
 
@@ -477,7 +486,13 @@ def _false_alerts(arguments: argparse.Namespace) -> int:
     from training.train import load_corpora
 
     corpus = load_corpora(_named_corpora(arguments), 1)
-    text = false_alerts(arguments.bundle, corpus.side(arguments.split), arguments.hours)
+    text = false_alerts(
+        arguments.bundle,
+        corpus.side(arguments.split),
+        arguments.hours,
+        arguments.condition or ["clean"],
+        corpus.noises,
+    )
     if arguments.out:
         write_text(arguments.out, text)
     print(text)
