@@ -11,7 +11,6 @@ import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from edge.decision import (
     sigmoid,
 )
 from training.errors import TrainingError
-from training.evaluate import in_condition, write_json
+from training.evaluate import write_json
 from training.long_audio import RATE_HZ, judged
 from training.protocols import Clip, Trial
 from training.train import load_calibration
@@ -86,13 +85,8 @@ def hear(
     condition_name: str = "clean",
     noises: Sequence[Clip] = (),
 ) -> list[Heard]:
-    """Score human speech as the daemon does, joined to long recordings (see `long_audio`).
-
-    A device hears rooms, telephones and codecs, so a rule that is quiet on recordings as they were
-    published alone would not be on them.
-    """
+    """Score human speech as the daemon does, joined to long recordings (see `long_audio`)."""
     log_odds = calibration.log_odds
-    channel = partial(in_condition, condition_name=condition_name, noises=noises)
     return [
         Heard(
             source,
@@ -102,7 +96,7 @@ def hear(
                 for one in results
             ),
         )
-        for source, seconds, results in judged(bundle, trials, hours, channel)
+        for source, seconds, results in judged(bundle, trials, hours, condition_name, noises)
     ]
 
 

@@ -48,23 +48,22 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="report on one side of a corpus")
     evaluate.add_argument("run", type=Path)
     _add_data(evaluate)
-    evaluate.add_argument("--split", choices=SPLITS, default="test")
-    evaluate.add_argument("--condition", choices=CONDITIONS, default="clean")
-    evaluate.add_argument(
-        "--all-trials", action="store_true", help="also trials that are not marked for reports"
-    )
-    evaluate.add_argument(
-        "--windows",
-        choices=("file", "middle"),
-        default="file",
-        help="score the whole file by sliding windows, or its middle five seconds",
-    )
-    evaluate.add_argument(
-        "--padding",
-        choices=PADDINGS,
-        help="what fills up clips shorter than a window (default: as the run's own)",
-    )
+    _add_scoring(evaluate)
     evaluate.set_defaults(command=_evaluate)
+
+    shipped = commands.add_parser(
+        "evaluate-bundle", help="the same report of a form of the network that devices run"
+    )
+    shipped.add_argument("bundle", type=Path)
+    _add_data(shipped)
+    _add_scoring(shipped)
+    shipped.add_argument("--variant", help="form of the network (default: this machine's)")
+    shipped.add_argument(
+        "--seen-by", type=Path, required=True, metavar="RUN",
+        help="run that the bundle was made from: it tells what generators were trained on",
+    )
+    shipped.add_argument("--out", type=Path, help="write FILE.md and FILE.json as well")
+    shipped.set_defaults(command=_evaluate_bundle)
 
     cache = commands.add_parser("cache", help="decode the audio of a run beforehand")
     _add_data(cache)
@@ -151,7 +150,12 @@ def _parser() -> argparse.ArgumentParser:
     alerts.add_argument("bundle", type=Path)
     _add_data(alerts)
     alerts.add_argument("--split", choices=SPLITS, default="test")
-    alerts.add_argument("--hours", type=float, default=2.0)
+    alerts.add_argument(
+        "--hours", type=float, default=2.0,
+        help="of speech in each condition; the round over the sources that reaches them is the "
+        "last (default 2)",
+    )
+    _add_conditions(alerts)
     alerts.add_argument("--out", type=Path, help="write the table there as well")
     alerts.set_defaults(command=_false_alerts)
 
@@ -177,12 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         "--source-share", type=float, default=0.15,
         help="share of any one source's windows called spoof, at most",
     )
-    rule.add_argument(
-        "--condition",
-        action="append",
-        choices=CONDITIONS,
-        help="what the speech is heard through; may be given often (default clean)",
-    )
+    _add_conditions(rule)
     rule.add_argument(
         "--together", action="store_true",
         help="keep to the limits over all conditions together, not in each",
@@ -291,6 +290,34 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--condition", choices=CONDITIONS, default="clean")
+    parser.add_argument(
+        "--all-trials", action="store_true", help="also trials that are not marked for reports"
+    )
+    parser.add_argument(
+        "--windows",
+        choices=("file", "middle"),
+        default="file",
+        help="score the whole file by sliding windows, or its middle five seconds",
+    )
+    parser.add_argument(
+        "--padding",
+        choices=PADDINGS,
+        help="what fills up clips shorter than a window (default: as the run's own)",
+    )
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--condition",
+        action="append",
+        choices=CONDITIONS,
+        help="what the speech is heard through; may be given often (default clean)",
+    )
+
+
 def _named_corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
     from training.config import CorpusSettings
 
@@ -358,6 +385,43 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         cache=arguments.cache or "",
     )
     print(report_text(made, f"{arguments.run.name} on {arguments.split}, {arguments.condition}"))
+    return 0
+
+
+def _evaluate_bundle(arguments: argparse.Namespace) -> int:
+    from edge.bundle import ModelBundle
+    from training.evaluate import (
+        evaluate_bundle,
+        of_generators,
+        refuse_inside,
+        report_text,
+        write_json,
+        write_text,
+    )
+    from training.train import load_corpora, load_data_description, load_settings
+
+    bundle = ModelBundle.load(arguments.bundle, arguments.variant)
+    if arguments.out:
+        refuse_inside(bundle.path, arguments.out)
+    settings = load_settings(arguments.seen_by)
+    corpus = load_corpora(_named_corpora(arguments) or settings.corpora, settings.seed)
+    made = evaluate_bundle(
+        bundle,
+        corpus.side(arguments.split, not arguments.all_trials),
+        Path(arguments.cache or settings.cache) / "features",
+        of_generators(load_data_description(arguments.seen_by)["train_generators"]),
+        arguments.condition,
+        corpus.noises,
+        arguments.windows,
+        arguments.padding or "",
+    )
+    made["split"] = arguments.split
+    name = f"{bundle.manifest.name} {bundle.manifest.version} {bundle.variant}"
+    title = f"{name} on {arguments.split}, {arguments.condition}, {arguments.windows}"
+    if arguments.out:
+        write_text(arguments.out.with_suffix(".md"), report_text(made, title))
+        write_json(arguments.out.with_suffix(".json"), made)
+    print(report_text(made, title))
     return 0
 
 
@@ -477,7 +541,13 @@ def _false_alerts(arguments: argparse.Namespace) -> int:
     from training.train import load_corpora
 
     corpus = load_corpora(_named_corpora(arguments), 1)
-    text = false_alerts(arguments.bundle, corpus.side(arguments.split), arguments.hours)
+    text = false_alerts(
+        arguments.bundle,
+        corpus.side(arguments.split),
+        arguments.hours,
+        arguments.condition or ["clean"],
+        corpus.noises,
+    )
     if arguments.out:
         write_text(arguments.out, text)
     print(text)

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle import ModelBundle
+from edge.inference import open_scorer
 from training.audio import read_clip
 from training.augment import Rng, condition, trial_rng
-from training.cache import FeatureCache, progress, write_atomically
+from training.cache import FeatureCache, WindowSettings, progress, write_atomically
 from training.calibrate import Calibration
+from training.errors import CorpusError, TrainingError
 from training.metrics import (
     CostModel,
     area_under_curve,
@@ -229,6 +232,64 @@ def report(
     for breakdown in BREAKDOWNS:
         made[f"by_{breakdown}"] = breakdown_table(scored, calibration, threshold, breakdown)
     return made
+
+
+def evaluate_bundle(
+    bundle: ModelBundle,
+    trials: Sequence[Trial],
+    cache: Path,
+    is_seen: Callable[[Trial], bool],
+    condition_name: str = "clean",
+    noises: Sequence[Clip] = (),
+    scope: str = "file",
+    padding: str = "",
+) -> dict[str, Any]:
+    """Score trials with the form of the network that a bundle was loaded with.
+
+    Args:
+        bundle: network, front end, calibration and threshold.
+        trials: what to score.
+        cache: folder of features; those of a run with the same front end and windows serve.
+        is_seen: see `report`.
+        condition_name: one of `protocols.CONDITIONS`.
+        noises: recorded noise for the condition "replay".
+        scope: "file" (sliding windows over all of it) or "middle" (its middle window).
+        padding: what fills up clips shorter than a window; "" = as the bundle says.
+
+    Returns:
+        The report (see `report`).
+
+    Raises:
+        BundleError: the network cannot be used.
+        CorpusError: there are no trials, or a clip cannot be read.
+    """
+    # convert is built on training, so that training asks it only once both are there.
+    from convert.scoring import tflite_scorer
+
+    if not trials:
+        raise CorpusError("the corpora hold no trials to report on there")
+    manifest = bundle.manifest
+    window_s = manifest.window_samples / manifest.front_end.sample_rate_hz
+    windows = WindowSettings(window_s, manifest.hop_s, padding or manifest.padding, scope)
+    features = FeatureCache(cache, manifest.front_end, windows)
+    scorer = tflite_scorer(open_scorer(bundle))
+    scored = Scored(trials, score_trials(scorer, trials, features, condition_name, noises))
+    calibration = Calibration(manifest.calibration.scale, manifest.calibration.offset)
+    # A report calls spoof what lies at the threshold too, the device only what lies above it.
+    threshold = float(np.nextafter(manifest.operating_point.threshold, 1.0))
+    made = report(scored, calibration, threshold, is_seen)
+    made.update({"variant": bundle.variant, "condition": condition_name, "scope": scope})
+    return made
+
+
+def refuse_inside(bundle: Path, out: Path) -> None:
+    """Keep reports out of a bundle, which holds nothing that it does not list.
+
+    Raises:
+        TrainingError: the file would lie there.
+    """
+    if out.resolve().is_relative_to(bundle.resolve()):
+        raise TrainingError(f"{out} lies in the bundle; name a file outside it")
 
 
 def _figures_with_intervals(

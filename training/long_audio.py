@@ -7,7 +7,7 @@ long is heard; each passes through `edge.detector.Detector` with a bundle's rule
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from edge.detector import SPOOF, Detector, DetectorSettings, WindowResult
 from edge.inference import open_scorer
 from training.audio import read_clip
 from training.data import Float32
-from training.protocols import Trial
+from training.evaluate import in_condition
+from training.protocols import Clip, Trial
 
 RATE_HZ = 16000
 LONGEST_S = 600.0
@@ -45,6 +46,10 @@ class SourceTally:
     @property
     def spoof_share(self) -> float:
         return self.spoof_windows / self.windows if self.windows else 0.0
+
+    @property
+    def alerts_per_hour(self) -> float:
+        return self.alerts / (self.seconds / 3600) if self.seconds else 0.0
 
 
 def recordings(trials: Sequence[Trial], hours: float) -> Iterator[tuple[str, Float32]]:
@@ -85,15 +90,21 @@ def judged(
     bundle: ModelBundle,
     trials: Sequence[Trial],
     hours: float,
-    channel: Callable[[Float32, str], Float32] = lambda samples, _: samples,
+    condition_name: str = "clean",
+    noises: Sequence[Clip] = (),
 ) -> Iterator[tuple[str, float, list[WindowResult]]]:
     """Source, seconds and windows of bona fide trials, joined, as the daemon decides on them.
+
+    A device hears rooms, telephones and codecs, so a rule that is quiet on recordings as they were
+    published alone would not be on them.
 
     Args:
         bundle: network and rule.
         trials: those of them that are spoofs are left out.
         hours: of speech, at most.
-        channel: what each joined recording goes through, given the samples and its name.
+        condition_name: what each joined recording is heard through, one of
+            `protocols.CONDITIONS`.
+        noises: recorded noise for the condition "replay".
     """
     scorer = open_scorer(bundle)
     rule = DecisionRule.of(DecisionSettings(), bundle.manifest.operating_point)
@@ -101,15 +112,21 @@ def judged(
     human = [trial for trial in trials if not trial.is_spoof]
     for index, (source, samples) in enumerate(recordings(human, hours)):
         detector = Detector(settings, scorer.score)
-        heard = channel(samples, f"{source}:{index}")
+        heard = in_condition(samples, f"{source}:{index}", condition_name, noises)
         results = detector.accept(AudioBlock(heard, 0)) + detector.finish()
         yield source, len(samples) / RATE_HZ, results
 
 
-def tally(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[SourceTally]:
-    """Run the daemon's decisions over bona fide trials, joined: one tally per source."""
+def tally(
+    bundle: ModelBundle,
+    trials: Sequence[Trial],
+    hours: float,
+    condition_name: str = "clean",
+    noises: Sequence[Clip] = (),
+) -> list[SourceTally]:
+    """Run the daemon's decisions over bona fide trials (see `judged`): one tally per source."""
     counts: dict[str, list[float]] = defaultdict(lambda: [0.0, 0, 0, 0])
-    for source, seconds, results in judged(bundle, trials, hours):
+    for source, seconds, results in judged(bundle, trials, hours, condition_name, noises):
         scored = [result for result in results if result.probability is not None]
         held = counts[source]
         held[0] += seconds
@@ -122,25 +139,66 @@ def tally(bundle: ModelBundle, trials: Sequence[Trial], hours: float) -> list[So
     ]
 
 
-def tally_markdown(rows: Sequence[SourceTally]) -> str:
-    """A table with its total."""
-    lines = ["| source | hours | windows | called spoof | alerts |", "|---|---:|---:|---:|---:|"]
-    whole = SourceTally(
-        "all",
+def total(rows: Sequence[SourceTally], name: str = "all") -> SourceTally:
+    """All sources as one of that name."""
+    return SourceTally(
+        name,
         sum(row.seconds for row in rows),
         sum(row.windows for row in rows),
         sum(row.spoof_windows for row in rows),
         sum(row.alerts for row in rows),
     )
-    lines += [
-        f"| {row.source} | {row.seconds / 3600:.2f} | {row.windows} | {row.spoof_share:.1%} "
-        f"| {row.alerts} |"
-        for row in (*rows, whole)
+
+
+def tally_markdown(rows: Sequence[SourceTally]) -> str:
+    """A table with its total."""
+    whole = total(rows)
+    lines = ["| source | hours | windows | called spoof | alerts |", "|---|---:|---:|---:|---:|"]
+    lines += [f"{_cells(row)} |" for row in (*rows, whole)]
+    return "\n".join(lines) + f"\n\n{whole.alerts_per_hour:.2f} false alerts per hour.\n"
+
+
+def tallies_markdown(tallies: Mapping[str, Sequence[SourceTally]]) -> str:
+    """Tallies by condition: the totals, and each table under a heading; of one, its table alone."""
+    if len(tallies) == 1:
+        return tally_markdown(*tallies.values())
+    lines = [
+        "| condition | hours | windows | called spoof | alerts | per hour |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    per_hour = whole.alerts / (whole.seconds / 3600) if whole.seconds else 0.0
-    return "\n".join(lines) + f"\n\n{per_hour:.2f} false alerts per hour.\n"
+    wholes = [total(rows, name) for name, rows in tallies.items()]
+    lines += [f"{_cells(whole)} | {whole.alerts_per_hour:.2f} |" for whole in wholes]
+    tables = [f"\n## {name}\n\n{tally_markdown(rows)}" for name, rows in tallies.items()]
+    return "\n".join(lines) + "\n" + "".join(tables)
 
 
-def false_alerts(bundle_folder: Path, trials: Sequence[Trial], hours: float) -> str:
-    """The table for a bundle."""
-    return tally_markdown(tally(ModelBundle.load(bundle_folder), trials, hours))
+def _cells(row: SourceTally) -> str:
+    return (
+        f"| {row.source} | {row.seconds / 3600:.2f} | {row.windows} | {row.spoof_share:.1%} "
+        f"| {row.alerts}"
+    )
+
+
+def false_alerts(
+    bundle_folder: Path,
+    trials: Sequence[Trial],
+    hours: float,
+    conditions: Sequence[str] = ("clean",),
+    noises: Sequence[Clip] = (),
+) -> str:
+    """The tables for a bundle, the same speech being heard through each of the conditions.
+
+    Args:
+        bundle_folder: of the network and its rule.
+        trials, noises: see `judged`.
+        hours: of speech at most, in each condition.
+        conditions: see `protocols.CONDITIONS`.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        CorpusError: a clip cannot be read.
+    """
+    bundle = ModelBundle.load(bundle_folder)
+    return tallies_markdown(
+        {name: tally(bundle, trials, hours, name, noises) for name in conditions}
+    )

@@ -89,6 +89,8 @@ def test_the_command_line_knows_every_condition():
         assert _parser().parse_args(["evaluate", "run", "--condition", name]).condition == name
         rule = _parser().parse_args(["alert-rule", "run", "bundle", "--condition", name])
         assert rule.condition == [name]
+        alerts = _parser().parse_args(["false-alerts", "bundle", "--condition", name])
+        assert alerts.condition == [name]
 
 
 def finished_run(folder: Path) -> Path:
