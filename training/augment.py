@@ -8,6 +8,7 @@ Every draw is independent of the label, and every step has a probability of its 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -28,6 +29,8 @@ Sampler = Callable[[Rng, int], Float32]
 
 SAMPLE_RATE_HZ = 16000
 SILENCE_BLOCK_SAMPLES = 160
+OCTAVE_SEMITONES = 12
+WSOLA_FRAME_SAMPLES = 1024
 TINY = 1e-9
 
 
@@ -37,6 +40,8 @@ class AugmentSettings:
 
     Attributes:
         speed: change of speed; `speed_range` is the largest relative change of tempo and pitch.
+        pitch: change of pitch alone, by `pitch_semitones`, at most an octave.
+        stretch: change of tempo alone; `stretch_range` is its largest relative change.
         trim: cutting off the silence at both ends of the clip, `trim_below_db` under its peak.
         loudspeaker: the voice is replayed through a loudspeaker, slightly non-linear.
         room: a room impulse response; `recorded_room_share` of them recorded, the rest synthetic.
@@ -57,6 +62,10 @@ class AugmentSettings:
 
     speed: float = 0.1
     speed_range: float = 0.1
+    pitch: float = 0.0
+    pitch_semitones: tuple[float, float] = (-2.0, 2.0)
+    stretch: float = 0.0
+    stretch_range: float = 0.1
     trim: float = 0.7
     trim_below_db: float = 45.0
     loudspeaker: float = 0.15
@@ -90,6 +99,11 @@ class AugmentSettings:
                     raise ValueError(f"{field.name} is {value!r}; it must be two numbers in order")
             elif field.name not in ("trim_below_db",) and not 0 <= value <= 1:
                 raise ValueError(f"{field.name} is {value!r}; it must lie between 0 and 1")
+        if max(map(abs, self.pitch_semitones)) > OCTAVE_SEMITONES:
+            raise ValueError(
+                f"pitch_semitones is {self.pitch_semitones!r}; it must lie within an octave, "
+                f"{-OCTAVE_SEMITONES} ... {OCTAVE_SEMITONES}"
+            )
 
     @classmethod
     def off(cls) -> AugmentSettings:
@@ -101,6 +115,20 @@ class AugmentSettings:
             and not field.name.endswith(("_range", "_share", "_db"))
         }
         return replace(cls(), **probabilities)
+
+
+def samples_needed(wanted: int, settings: AugmentSettings) -> int:
+    """How many samples `augment` must be given for it to leave so many, but for what `trim` cuts.
+
+    WSOLA leaves out up to a frame at the end.
+    """
+    if settings.stretch:
+        wanted = math.ceil((wanted + WSOLA_FRAME_SAMPLES) * (1 + settings.stretch_range))
+    if settings.pitch:
+        # The frame is lost before the resampling, which makes it two where the pitch falls an
+        # octave.
+        wanted += 2 * WSOLA_FRAME_SAMPLES
+    return wanted + (int(wanted * settings.speed_range) if settings.speed else 0)
 
 
 def augment(
@@ -120,7 +148,7 @@ def augment(
         rirs: draws recorded room impulse responses; None = synthetic ones.
 
     Returns:
-        float32, shape (m,); m differs from n where `speed` or `trim` acted.
+        float32, shape (m,); m differs from n where `speed`, `pitch`, `stretch` or `trim` acted.
     """
 
     def chance(probability: float) -> bool:
@@ -130,6 +158,12 @@ def augment(
         samples = trim_edges(samples, settings.trim_below_db)
     if chance(settings.speed):
         samples = change_speed(samples, 1 + settings.speed_range * rng.uniform(-1, 1))
+    # These came later: while off they draw nothing, so that older settings give what they gave.
+    if settings.pitch and chance(settings.pitch):
+        semitones = rng.uniform(*settings.pitch_semitones)
+        samples = shift_pitch(samples, 2 ** (semitones / OCTAVE_SEMITONES))
+    if settings.stretch and chance(settings.stretch):
+        samples = stretch_time(samples, (1 + settings.stretch_range) ** rng.uniform(-1, 1))
     if chance(settings.rawboost_convolutive):
         samples = convolutive_noise(samples, rng)
     if chance(settings.rawboost_impulsive):
@@ -223,7 +257,9 @@ def change_speed(samples: Float32, factor: float) -> Float32:
     )
 
 
-def stretch_time(samples: Float32, factor: float, frame_samples: int = 1024) -> Float32:
+def stretch_time(
+    samples: Float32, factor: float, frame_samples: int = WSOLA_FRAME_SAMPLES
+) -> Float32:
     """Change the tempo and keep the pitch: WSOLA (Verhelst and Roelands, ICASSP 1993).
 
     Args:
@@ -241,10 +277,11 @@ def stretch_time(samples: Float32, factor: float, frame_samples: int = 1024) -> 
     out = np.zeros(count * hop + hop, np.float32)
     out[:hop] = samples[:hop] * window[hop:]
     start = 0
+    last = max(0, len(samples) - frame_samples - reach - 1)
     for index in range(count):
         if index:
             follow = samples[start + hop : start + hop + frame_samples]
-            ideal = min(round(index * hop * factor), len(samples) - frame_samples - reach - 1)
+            ideal = min(round(index * hop * factor), last)
             first = max(0, ideal - reach)
             field = samples[first : ideal + reach + len(follow)]
             size = scipy.fft.next_fast_len(len(field), real=True)

@@ -25,6 +25,7 @@ from training.augment import (
     augment,
     mask_features,
     mix_batch,
+    samples_needed,
 )
 from training.cache import WaveCache
 from training.protocols import Clip, Trial, targets
@@ -276,8 +277,7 @@ class BatchMaker:
     def window(self, trial: Trial, rng: Rng) -> Float32:
         """One augmented window of a trial: float32, shape (window_samples,)."""
         clip_id = self._version(trial, rng)
-        reserve = int(self.window_samples * self.augmentation.speed_range)
-        wanted = self.window_samples + (reserve if self.augmentation.speed else 0)
+        wanted = samples_needed(self.window_samples, self.augmentation)
         samples = self._crop(clip_id, rng, wanted)
         samples = augment(
             samples,

@@ -208,8 +208,13 @@ def _claim(folder: Path, maker: BatchMaker) -> None:
     }
     path = folder / "pool.json"
     text = json.dumps(description, indent=2)
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
-        raise TrainingError(f"{folder} holds a pool of other settings; choose another cache")
+    if path.exists():
+        made_with = json.loads(path.read_text(encoding="utf-8"))
+        # A step that came after the pool was made is off by default, as it was then.
+        defaults = json.loads(json.dumps(asdict(AugmentSettings())))
+        made_with["augmentation"] = defaults | made_with["augmentation"]
+        if made_with != json.loads(text):
+            raise TrainingError(f"{folder} holds a pool of other settings; choose another cache")
     write_atomically(path, lambda file: file.write(text.encode()))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from training.augment import (
     FIR_HZ,
     FIR_TAPS,
+    WSOLA_FRAME_SAMPLES,
     AugmentSettings,
     a_law,
     add_noise,
@@ -30,6 +31,7 @@ from training.augment import (
     mu_law,
     quantise,
     rms,
+    samples_needed,
     shift_pitch,
     soft_clip,
     spec_augment,
@@ -108,7 +110,56 @@ def test_any_clip_survives_any_passage(length: int, seed: int) -> None:
     assert len(out) >= 1 and np.isfinite(out).all() and out.dtype == np.float32
 
 
-@pytest.mark.parametrize("wrong", [{"noise": 1.5}, {"noise_snr_db": (20.0, 5.0)}])
+def test_steps_that_came_later_draw_nothing_while_they_are_off(speech: np.ndarray) -> None:
+    rng, expected = np.random.default_rng(3), np.random.default_rng(3)
+    augment(speech, AugmentSettings.off(), rng)
+    expected.random(len(ON_SAMPLES) - len(("pitch", "stretch")))
+    assert rng.random() == expected.random()
+    assert AugmentSettings().pitch == AugmentSettings().stretch == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pitch_and_stretch_change_no_more_than_their_ranges(seed: int) -> None:
+    tone = np.sin(2 * np.pi * 400 * np.arange(3 * RATE_HZ) / RATE_HZ).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    thirds = replace(AugmentSettings.off(), pitch=1.0, pitch_semitones=(3.0, 4.0))
+    shifted = augment(tone, thirds, rng)
+    assert 400 * 2 ** (2.9 / 12) < pitch_hz(shifted) < 400 * 2 ** (4.1 / 12)
+    assert len(shifted) == pytest.approx(len(tone), rel=0.03)
+    slower_or_faster = replace(AugmentSettings.off(), stretch=1.0, stretch_range=0.25)
+    stretched = augment(tone, slower_or_faster, rng)
+    assert len(tone) / 1.25 - WSOLA_FRAME_SAMPLES <= len(stretched) <= len(tone) * 1.25
+    assert pitch_hz(stretched) == pytest.approx(400, abs=3)
+
+
+@given(st.integers(1, 20_000), st.integers(0, 10_000))
+def test_the_samples_needed_are_enough(wanted: int, seed: int) -> None:
+    settings = replace(
+        AugmentSettings.off(), pitch=0.5, stretch=0.5, pitch_semitones=(-12, 12), stretch_range=1.0
+    )
+    given_samples = np.ones(samples_needed(wanted, settings), np.float32)
+    assert len(augment(given_samples, settings, np.random.default_rng(seed))) >= wanted
+    assert samples_needed(wanted, AugmentSettings.off()) == wanted
+
+
+@given(st.integers(1, 4000), st.floats(0.5, 2.0))
+def test_any_clip_can_be_stretched(length: int, factor: float) -> None:
+    stretched = stretch_time(np.ones(length, np.float32), factor)
+    assert len(stretched) >= 1 and np.isfinite(stretched).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise": 1.5},
+        {"noise_snr_db": (20.0, 5.0)},
+        {"pitch": -0.1},
+        {"pitch_semitones": (2.0, -2.0)},
+        {"pitch_semitones": (-13.0, 0.0)},
+        {"stretch": 2.0},
+        {"stretch_range": 1.5},
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AugmentSettings(**wrong)  # type: ignore[arg-type]

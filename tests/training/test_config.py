@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ConfigError
+from training.augment import AugmentSettings
 from training.config import CorpusSettings, RunSettings, read_settings, settings_from
 
 
@@ -20,12 +21,16 @@ def test_nested_settings_and_corpora_are_read(tmp_path: Path) -> None:
         "epochs: 3\n"
         "model: {width: 0.5, stages: [8, 16], pools: [1, 0]}\n"
         "optimiser: {learning_rate: 1e-4}\n"
+        "augmentation: {pitch: 0.3, pitch_semitones: [-1, 3.5], stretch_range: 0.2}\n"
         "corpora:\n  - {kind: folder, path: data}\n"
     )
     settings = read_settings(tmp_path / "c.yaml")
     assert settings.epochs == 3
     assert settings.model.stages == (8, 16)
     assert settings.optimiser.learning_rate == 1e-4
+    assert settings.augmentation == AugmentSettings(
+        pitch=0.3, pitch_semitones=(-1.0, 3.5), stretch_range=0.2
+    )
     assert settings.corpora == (CorpusSettings("folder", "data"),)
 
 

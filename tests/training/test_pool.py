@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -109,6 +110,21 @@ def test_a_pool_of_other_settings_is_refused(tmp_path, maker):
         build_pool(tmp_path / "pool", maker, PoolSettings(windows=256, window_s=2.0, seed=5), 0)
     with pytest.raises(TrainingError, match="another front end"):
         loader_of(tmp_path / "pool", front_end=FrontEnd())
+
+
+def test_a_pool_made_before_a_step_of_augmentation_existed_is_taken_while_that_is_off(
+    tmp_path, maker
+):
+    folder = tmp_path / "pool"
+    build_pool(folder, maker, POOL, 0)
+    description = json.loads((folder / "pool.json").read_text())
+    for name in ("pitch", "pitch_semitones", "stretch", "stretch_range"):
+        del description["augmentation"][name]
+    (folder / "pool.json").write_text(json.dumps(description))
+    shifted = replace(maker, augmentation=replace(AugmentSettings.off(), pitch=0.5))
+    with pytest.raises(TrainingError, match="other settings"):
+        build_pool(folder, shifted, POOL, 0)
+    build_pool(folder, maker, POOL, 0)
 
 
 def test_a_missing_pool_is_named(tmp_path):
