@@ -49,7 +49,7 @@ def model_card(
         "## Forms\n\n" + _forms(description, variants),
         "## Conversion\n\n" + parity.strip(),
         "## What it was trained on\n\n" + _data(description.provenance),
-        *(["## Shortcuts\n\n" + SHORTCUTS + "\n\n" + audit.strip()] if audit else []),
+        *(["## Shortcuts\n\n" + SHORTCUTS + "\n\n" + audit.strip()] if audit.strip() else []),
         "## Limits\n\n" + LIMITS,
         "## Licence\n\n" + LICENCE,
         "## How to make it\n\n" + _commands(description.provenance),

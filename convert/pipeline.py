@@ -28,7 +28,14 @@ from convert.package import (
 )
 from convert.parity import GATES, Gate, Parity, compare, parity_table
 from convert.quantise import convert_model, start_tensorflow
-from convert.run import TrainedRun, compared_trials, load_corpus, read_run, representative_windows
+from convert.run import (
+    TrainedRun,
+    compared_trials,
+    load_corpus,
+    read_run,
+    representative_windows,
+    warn_of_gaps,
+)
 from convert.runtimes import score_elsewhere
 from convert.scoring import Progress, score_windows, tflite_scorer
 from edge.bundle import ModelBundle
@@ -97,6 +104,8 @@ def convert_run(
 
     run = read_run(request.run)
     corpus = load_corpus(run, request.corpora)
+    # Before the work, so that it can be stopped.
+    warn_of_gaps(run)
     model = load_model(request.run)
     say(f"representative windows: {request.representative} of training audio")
     windows = representative_windows(run, corpus, request.representative, progress)

@@ -67,6 +67,29 @@ def test_the_card_has_the_results_and_the_commands(bundle_folder):
     assert " --representative " in card
 
 
+def test_a_run_without_an_audit_is_warned_of_and_converted(run_folder, tmp_path, capsys):
+    command = ["bundle", str(run_folder), "--out", str(tmp_path / "b"), "--variants", "float32",
+               "--representative", "8"]
+    assert main(command) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line[:8] == "warning:"]
+    assert warnings == [
+        f"warning: {run_folder} holds no audit.md, so the card says nothing of shortcuts; "
+        f"make it first: earwitness-train audit --config {run_folder}/config.json "
+        f"--out {run_folder}/audit.md"
+    ]
+    assert "## Shortcuts" not in (tmp_path / "b" / "CARD.md").read_text()
+
+
+def test_a_run_with_an_audit_has_it_in_its_card(run_folder, tmp_path, capsys):
+    copy = shutil.copytree(run_folder, tmp_path / "run")
+    (copy / "audit.md").write_text("| after | 2048 | 51.0% | yes |\n")
+    command = ["bundle", str(copy), "--out", str(tmp_path / "b"), "--variants", "float32",
+               "--representative", "8"]
+    assert main(command) == 0
+    assert "audit.md" not in capsys.readouterr().err
+    assert "| after | 2048 | 51.0% | yes |" in (tmp_path / "b" / "CARD.md").read_text()
+
+
 def test_parity_of_a_finished_bundle_can_be_checked_again(bundle_folder, run_folder, capsys):
     assert main(["parity", str(run_folder), str(bundle_folder)]) == 0
     assert capsys.readouterr().out.count("| pass |") == len(VARIANTS)
