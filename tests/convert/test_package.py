@@ -23,6 +23,7 @@ from edge.features import log_mel
 from edge.inference import Scorer, check_golden, open_scorer
 from tests.bundles import FRONT_END, WINDOW_SAMPLES, network, tiny_bundle
 
+SHIPPED_CARD = Path(__file__).parents[2] / "edge" / "models" / "default" / "CARD.md"
 DESCRIPTION = Description(
     name="tiny",
     version="1.2.3",
@@ -214,6 +215,17 @@ def test_the_audit_of_a_run_is_in_its_card():
     row = "| after | 2048 | 51.0% | yes |"
     card = model_card(DESCRIPTION, {"float32": variant()}, "", audit=row)
     assert "## Shortcuts" in card and row in card
+
+
+def test_the_shipped_card_has_every_section_that_a_card_can_have():
+    row = {"family": "vocoder", "label": "spoof", "trials": 1, "eer": 0.1, "called_spoof": 0.2}
+    report = {"split": "test", "condition": "clean", "by_family": [row]}
+    full = model_card(DESCRIPTION, {"float32": variant()}, "", audit="| |", reports=[report])
+    assert sections(SHIPPED_CARD.read_text(encoding="utf-8")) == sections(full)
+
+
+def sections(card: str) -> list[str]:
+    return [line for line in card.splitlines() if line.startswith("## ")]
 
 
 def test_a_tiny_bundle_is_replaced_like_any_other(tmp_path):
