@@ -15,7 +15,10 @@ FIGURES = (
     ("tpr_at_5_fpr", "TPR at 5 % FPR", "{:.1%}"),
     ("min_dcf", "minDCF", "{:.3f}"),
     ("cllr", "Cllr", "{:.3f}"),
+    ("min_cllr", "min Cllr", "{:.3f}"),
 )
+# Cllr above its minimum by more than this share is told in words.
+CALIBRATION_AIM = 0.1
 LICENCES_SHOWN = 12
 GROUPED_BY = (("family", "generator family"), ("language", "language"), ("source", "source"))
 
@@ -60,6 +63,11 @@ def model_card(
 GROUPS = """\
 Of test, in each condition: the EER of a group's recordings against all of the other class, and how
 many of them are called spoof at the operating point. Few recordings say little."""
+
+CALIBRATION = """\
+What Cllr has above its minimum is what the same scores lose because the probabilities made of them
+are too sure, or not sure enough. It is more than a tenth of the minimum here:
+"""
 
 SHORTCUTS = """\
 How often a classifier is right that is given only duration, silence at the edges, bandwidth, level
@@ -111,7 +119,25 @@ def _results(conditions: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return "No results were recorded with the run."
-    return "\n".join(lines + rows)
+    told = _miscalibrated(conditions)
+    return "\n".join(lines + rows + (["", CALIBRATION, *told] if told else []))
+
+
+def _miscalibrated(conditions: Mapping[str, Any]) -> list[str]:
+    """A sentence for each condition of test in which unseen generators miss `CALIBRATION_AIM`."""
+    sentences = []
+    for condition, parts in conditions.items():
+        values = parts.get("unseen_generators", {})
+        cost, least = values.get("cllr"), values.get("min_cllr")
+        # Old bundles hold no minimum, and nothing is a share of nought.
+        if not condition.startswith("test") or cost is None or not least:
+            continue
+        if (over := cost / least - 1) > CALIBRATION_AIM:
+            sentences.append(
+                f"- In {condition}, Cllr on unseen generators lies {100 * over:.0f} % above its "
+                "minimum."
+            )
+    return sentences
 
 
 def _row(condition: str, part: str, values: Mapping[str, Any]) -> str:

@@ -217,6 +217,43 @@ def test_the_audit_of_a_run_is_in_its_card():
     assert "## Shortcuts" in card and row in card
 
 
+def calibrated(cost: float, **more: float) -> dict[str, dict[str, float]]:
+    return {"unseen_generators": {"trials": 6, "cllr": cost, **more}}
+
+
+def card_of(conditions: dict[str, Any]) -> str:
+    description = dataclasses.replace(DESCRIPTION, metrics={"conditions": conditions})
+    return model_card(description, {"float32": ConvertedVariant(b"", 0.0, 0.1)}, "")
+
+
+def test_the_card_says_in_which_conditions_of_test_probabilities_are_off():
+    card = card_of({
+        "test-clean": calibrated(0.43, min_cllr=0.40),
+        "test-codec": calibrated(0.57, min_cllr=0.50),
+        "test-replay": calibrated(0.66, min_cllr=0.50),
+        "val": calibrated(0.90, min_cllr=0.10),
+    })
+    assert "| minDCF | Cllr | min Cllr |" in card
+    assert "| test-codec | unseen | 6 |  |  |  |  |  | 0.570 | 0.500 |" in card
+    assert "In test-codec, Cllr on unseen generators lies 14 % above its minimum." in card
+    assert "In test-replay, Cllr on unseen generators lies 32 % above its minimum." in card
+    assert "In test-clean" not in card and "In val" not in card
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"test-clean": calibrated(0.43, min_cllr=0.40)},
+        {"test-clean": calibrated(0.43)},
+        {"test-clean": calibrated(0.43, min_cllr=0.0)},
+        {"test-clean": {"all": {"trials": 6, "cllr": 0.9, "min_cllr": 0.1}}},
+    ],
+)
+def test_the_card_says_nothing_of_probabilities_that_are_not_known_to_be_off(conditions):
+    card = card_of(conditions)
+    assert "above its minimum" not in card and "too sure" not in card
+
+
 def test_the_shipped_card_has_every_section_that_a_card_can_have():
     row = {"family": "vocoder", "label": "spoof", "trials": 1, "eer": 0.1, "called_spoof": 0.2}
     report = {"split": "test", "condition": "clean", "by_family": [row]}
