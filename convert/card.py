@@ -232,5 +232,25 @@ def _data(provenance: Mapping[str, Any]) -> str:
 
 def _commands(provenance: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in provenance.get("converter", {}).items())
-    lines = ["```", *provenance.get("commands", ()), "```", "", f"Converted with {versions}."]
+    fenced = ["```", *provenance.get("commands", ()), "```"]
+    lines = [*_checkout(provenance), *fenced, "", f"Converted with {versions}."]
     return "\n".join(lines)
+
+
+def _checkout(provenance: Mapping[str, Any]) -> list[str]:
+    """What to run the commands in: the code that trained the run, as far as it is known."""
+    code = provenance.get("code")
+    if not code:
+        return []
+    revision = clean_revision(code)
+    changed = "" if revision == code else " Files had been changed since that revision."
+    return [
+        f"Of the code at `{revision}` and the recordings whose list has the SHA-256 above."
+        f"{changed}",
+        "",
+    ]
+
+
+def clean_revision(code: str) -> str:
+    """What git can check out of a run's revision, which ends in "-dirty" where files differed."""
+    return code.removesuffix("-dirty")

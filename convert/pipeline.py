@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from convert.card import model_card
+from convert.card import clean_revision, model_card
 from convert.errors import ConversionError
 from convert.package import (
     ConvertedVariant,
@@ -69,6 +69,8 @@ class Request:
         other_pythons: interpreters with further runtimes that every variant must satisfy.
         replace_existing: a bundle that is there gives way.
         notes: sentences for the card.
+        made_by: commands that make the run and its bundle from nothing, in a checkout of the code;
+            none = those of `commands`, which begin with the run's configuration.
     """
 
     run: Path
@@ -85,6 +87,7 @@ class Request:
     other_pythons: tuple[Path, ...] = ()
     replace_existing: bool = False
     notes: tuple[str, ...] = ()
+    made_by: tuple[str, ...] = ()
 
 
 def convert_run(
@@ -271,7 +274,7 @@ def describe(
         },
         provenance={
             "code": run.data.get("code", ""),
-            "commands": commands(request),
+            "commands": commands(request, run.data.get("code", "")),
             "converter": versions(DISTRIBUTIONS),
             "data": data_summary(run, corpus),
             "licence": "Apache-2.0",
@@ -305,8 +308,16 @@ def data_summary(run: TrainedRun, corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def commands(request: Request) -> list[str]:
-    """The commands that make this bundle again, from a run in `runs/`."""
+def commands(request: Request, code: str = "") -> list[str]:
+    """The commands that make this bundle again: those given, or generic ones for a run in `runs/`.
+
+    Args:
+        request: what was asked for.
+        code: revision of the code that trained the run; "" = unknown.
+    """
+    if request.made_by:
+        checkout = [f"git checkout {clean_revision(code)}"] if code else []
+        return [*checkout, *request.made_by]
     run = f"runs/{request.run.name}"
     variants = " ".join(request.variants)
     on = "".join(f" --on {name}={used}" for name, used in request.machine_variants.items())

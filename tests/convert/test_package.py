@@ -254,6 +254,28 @@ def test_the_card_says_nothing_of_probabilities_that_are_not_known_to_be_off(con
     assert "above its minimum" not in card and "too sure" not in card
 
 
+def made_of(**provenance: Any) -> str:
+    description = dataclasses.replace(DESCRIPTION, provenance=provenance)
+    card = model_card(description, {"float32": ConvertedVariant(b"", 0.0, 0.1)}, "")
+    return card.split("## How to make it")[1]
+
+
+def test_the_card_says_of_what_code_the_bundle_is():
+    told = made_of(code="abc123", commands=["make model"])
+    assert "Of the code at `abc123`" in told and "```\nmake model\n```" in told
+    assert "changed" not in told
+
+
+def test_the_card_says_when_the_code_was_not_that_of_its_revision():
+    told = made_of(code="abc123-dirty", commands=["make model"])
+    assert "Of the code at `abc123`" in told
+    assert "Files had been changed since that revision." in told and "-dirty" not in told
+
+
+def test_the_card_names_no_code_that_is_not_known():
+    assert "code at" not in made_of(code="", commands=["make model"])
+
+
 def test_the_shipped_card_has_every_section_that_a_card_can_have():
     row = {"family": "vocoder", "label": "spoof", "trials": 1, "eer": 0.1, "called_spoof": 0.2}
     report = {"split": "test", "condition": "clean", "by_family": [row]}
