@@ -82,6 +82,8 @@ LIMITS = """\
 - A probability is evidence, not proof. It assumes that human and synthesised voices are equally
   likely; where synthesised ones are rare, most alerts at any fixed rate of false alerts are false.
 - Whoever can try sounds against it can find some that it misses. It is no defence alone.
+- Its figures are of sources that the manifest of its corpus puts in `test` (and in `val`, which its
+  threshold was chosen on). On sets that are not in that manifest nothing has been measured here.
 - It says nothing about who speaks, nor whether what is said is true."""
 
 LICENCE = """\

@@ -173,6 +173,7 @@ def test_the_card_says_what_the_bundle_is_and_where_it_fails():
         "CC0 (3000), not stated (1600)",
         "tflite-runtime 2.14.0 from it, in logit: float32 0.0001",
         "## Limits",
+        "On sets that are not in that manifest nothing has been measured",
         "Apache-2.0",
         "| parity |",
         "earwitness-convert bundle runs/x --out b",
