@@ -15,7 +15,10 @@ FIGURES = (
     ("tpr_at_5_fpr", "TPR at 5 % FPR", "{:.1%}"),
     ("min_dcf", "minDCF", "{:.3f}"),
     ("cllr", "Cllr", "{:.3f}"),
+    ("min_cllr", "min Cllr", "{:.3f}"),
 )
+# Cllr above its minimum by more than this share is told in words.
+CALIBRATION_AIM = 0.1
 LICENCES_SHOWN = 12
 GROUPED_BY = (("family", "generator family"), ("language", "language"), ("source", "source"))
 
@@ -49,7 +52,7 @@ def model_card(
         "## Forms\n\n" + _forms(description, variants),
         "## Conversion\n\n" + parity.strip(),
         "## What it was trained on\n\n" + _data(description.provenance),
-        *(["## Shortcuts\n\n" + SHORTCUTS + "\n\n" + audit.strip()] if audit else []),
+        *(["## Shortcuts\n\n" + SHORTCUTS + "\n\n" + audit.strip()] if audit.strip() else []),
         "## Limits\n\n" + LIMITS,
         "## Licence\n\n" + LICENCE,
         "## How to make it\n\n" + _commands(description.provenance),
@@ -60,6 +63,11 @@ def model_card(
 GROUPS = """\
 Of test, in each condition: the EER of a group's recordings against all of the other class, and how
 many of them are called spoof at the operating point. Few recordings say little."""
+
+CALIBRATION = """\
+What Cllr has above its minimum is what the same scores lose because the probabilities made of them
+are too sure, or not sure enough. It is more than a tenth of the minimum here:
+"""
 
 SHORTCUTS = """\
 How often a classifier is right that is given only duration, silence at the edges, bandwidth, level
@@ -74,6 +82,8 @@ LIMITS = """\
 - A probability is evidence, not proof. It assumes that human and synthesised voices are equally
   likely; where synthesised ones are rare, most alerts at any fixed rate of false alerts are false.
 - Whoever can try sounds against it can find some that it misses. It is no defence alone.
+- Its figures are of sources that the manifest of its corpus puts in `test` (and in `val`, which its
+  threshold was chosen on). On sets that are not in that manifest nothing has been measured here.
 - It says nothing about who speaks, nor whether what is said is true."""
 
 LICENCE = """\
@@ -111,7 +121,25 @@ def _results(conditions: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return "No results were recorded with the run."
-    return "\n".join(lines + rows)
+    told = _miscalibrated(conditions)
+    return "\n".join(lines + rows + (["", CALIBRATION, *told] if told else []))
+
+
+def _miscalibrated(conditions: Mapping[str, Any]) -> list[str]:
+    """A sentence for each condition of test in which unseen generators miss `CALIBRATION_AIM`."""
+    sentences = []
+    for condition, parts in conditions.items():
+        values = parts.get("unseen_generators", {})
+        cost, least = values.get("cllr"), values.get("min_cllr")
+        # Old bundles hold no minimum, and nothing is a share of nought.
+        if not condition.startswith("test") or cost is None or not least:
+            continue
+        if (over := cost / least - 1) > CALIBRATION_AIM:
+            sentences.append(
+                f"- In {condition}, Cllr on unseen generators lies {100 * over:.0f} % above its "
+                "minimum."
+            )
+    return sentences
 
 
 def _row(condition: str, part: str, values: Mapping[str, Any]) -> str:
@@ -206,5 +234,25 @@ def _data(provenance: Mapping[str, Any]) -> str:
 
 def _commands(provenance: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in provenance.get("converter", {}).items())
-    lines = ["```", *provenance.get("commands", ()), "```", "", f"Converted with {versions}."]
+    fenced = ["```", *provenance.get("commands", ()), "```"]
+    lines = [*_checkout(provenance), *fenced, "", f"Converted with {versions}."]
     return "\n".join(lines)
+
+
+def _checkout(provenance: Mapping[str, Any]) -> list[str]:
+    """What to run the commands in: the code that trained the run, as far as it is known."""
+    code = provenance.get("code")
+    if not code:
+        return []
+    revision = clean_revision(code)
+    changed = "" if revision == code else " Files had been changed since that revision."
+    return [
+        f"Of the code at `{revision}` and the recordings whose list has the SHA-256 above."
+        f"{changed}",
+        "",
+    ]
+
+
+def clean_revision(code: str) -> str:
+    """What git can check out of a run's revision, which ends in "-dirty" where files differed."""
+    return code.removesuffix("-dirty")

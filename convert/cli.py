@@ -59,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument(
         "--note", action="append", default=[], help="a sentence for the card; may be repeated"
     )
+    bundle.add_argument(
+        "--made-by",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help="for the card, what makes this bundle in a checkout of the run's code (instead of "
+        "commands that train by its config.json); may be repeated",
+    )
     _add_shared(bundle)
     bundle.set_defaults(command=_bundle)
 
@@ -152,6 +160,7 @@ def _bundle(arguments: argparse.Namespace) -> int:
             other_pythons=tuple(arguments.also_python),
             replace_existing=arguments.force,
             notes=tuple(arguments.note),
+            made_by=tuple(arguments.made_by),
         ),
         say=print,
         progress=_progress,

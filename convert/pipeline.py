@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from convert.card import model_card
+from convert.card import clean_revision, model_card
 from convert.errors import ConversionError
 from convert.package import (
     ConvertedVariant,
@@ -28,7 +28,14 @@ from convert.package import (
 )
 from convert.parity import GATES, Gate, Parity, compare, parity_table
 from convert.quantise import convert_model, start_tensorflow
-from convert.run import TrainedRun, compared_trials, load_corpus, read_run, representative_windows
+from convert.run import (
+    TrainedRun,
+    compared_trials,
+    load_corpus,
+    read_run,
+    representative_windows,
+    warn_of_gaps,
+)
 from convert.runtimes import score_elsewhere
 from convert.scoring import Progress, score_windows, tflite_scorer
 from edge.bundle import ModelBundle
@@ -62,6 +69,8 @@ class Request:
         other_pythons: interpreters with further runtimes that every variant must satisfy.
         replace_existing: a bundle that is there gives way.
         notes: sentences for the card.
+        made_by: commands that make the run and its bundle from nothing, in a checkout of the code;
+            none = those of `commands`, which begin with the run's configuration.
     """
 
     run: Path
@@ -78,6 +87,7 @@ class Request:
     other_pythons: tuple[Path, ...] = ()
     replace_existing: bool = False
     notes: tuple[str, ...] = ()
+    made_by: tuple[str, ...] = ()
 
 
 def convert_run(
@@ -97,6 +107,8 @@ def convert_run(
 
     run = read_run(request.run)
     corpus = load_corpus(run, request.corpora)
+    # Before the work, so that it can be stopped.
+    warn_of_gaps(run)
     model = load_model(request.run)
     say(f"representative windows: {request.representative} of training audio")
     windows = representative_windows(run, corpus, request.representative, progress)
@@ -262,7 +274,7 @@ def describe(
         },
         provenance={
             "code": run.data.get("code", ""),
-            "commands": commands(request),
+            "commands": commands(request, run.data.get("code", "")),
             "converter": versions(DISTRIBUTIONS),
             "data": data_summary(run, corpus),
             "licence": "Apache-2.0",
@@ -296,8 +308,16 @@ def data_summary(run: TrainedRun, corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def commands(request: Request) -> list[str]:
-    """The commands that make this bundle again, from a run in `runs/`."""
+def commands(request: Request, code: str = "") -> list[str]:
+    """The commands that make this bundle again: those given, or generic ones for a run in `runs/`.
+
+    Args:
+        request: what was asked for.
+        code: revision of the code that trained the run; "" = unknown.
+    """
+    if request.made_by:
+        checkout = [f"git checkout {clean_revision(code)}"] if code else []
+        return [*checkout, *request.made_by]
     run = f"runs/{request.run.name}"
     variants = " ".join(request.variants)
     on = "".join(f" --on {name}={used}" for name, used in request.machine_variants.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 Float32 = NDArray[np.float32]
 REPORT = "report-"
+
+
+class RunWarning(UserWarning):
+    """A run can be converted, but its card will lack something."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,18 @@ def read_run(folder: Path) -> TrainedRun:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConversionError(f"the run {folder} cannot be used: {error}") from error
+
+
+def warn_of_gaps(run: TrainedRun) -> None:
+    """Warn where the run lacks something that its card could tell: what to run, in a sentence."""
+    if not run.audit.strip():
+        folder = run.folder
+        warnings.warn(
+            f"{folder} holds no audit.md, so the card says nothing of shortcuts; make it first: "
+            f"earwitness-train audit --config {folder}/config.json --out {folder}/audit.md",
+            RunWarning,
+            stacklevel=2,
+        )
 
 
 def _operating_point(point: Mapping[str, Any]) -> OperatingPoint:

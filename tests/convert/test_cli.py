@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from convert.cli import main
+from convert.pipeline import Request, commands
 from edge.bundle import VARIANTS, ModelBundle
 from edge.decision import sigmoid
 from edge.features import log_mel
@@ -65,6 +66,43 @@ def test_the_card_has_the_results_and_the_commands(bundle_folder):
     assert "| val | all |" in card and "| Keras |" in card
     assert "earwitness-convert bundle runs/run --out b --name buzz --version 0.3.0" in card
     assert " --representative " in card
+
+
+def request(made_by: tuple[str, ...] = ()) -> Request:
+    return Request(Path("somewhere/run"), Path("b"), "buzz", "0.3.0", ("int8",), "int8",
+                   made_by=made_by)
+
+
+def test_commands_that_are_given_take_the_place_of_the_generic_ones():
+    given = request(("make corpus", "make model"))
+    assert commands(given, "abc123-dirty") == ["git checkout abc123", "make corpus", "make model"]
+    assert commands(given) == ["make corpus", "make model"]
+    assert "git" not in " ".join(commands(request(), "abc123"))
+
+
+def test_a_run_without_an_audit_is_warned_of_and_converted(run_folder, tmp_path, capsys):
+    command = ["bundle", str(run_folder), "--out", str(tmp_path / "b"), "--variants", "float32",
+               "--representative", "8"]
+    assert main(command) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line[:8] == "warning:"]
+    assert warnings == [
+        f"warning: {run_folder} holds no audit.md, so the card says nothing of shortcuts; "
+        f"make it first: earwitness-train audit --config {run_folder}/config.json "
+        f"--out {run_folder}/audit.md"
+    ]
+    assert "## Shortcuts" not in (tmp_path / "b" / "CARD.md").read_text()
+
+
+def test_an_audit_and_the_commands_that_made_a_run_are_in_its_card(run_folder, tmp_path, capsys):
+    copy = shutil.copytree(run_folder, tmp_path / "run")
+    (copy / "audit.md").write_text("| after | 2048 | 51.0% | yes |\n")
+    command = ["bundle", str(copy), "--out", str(tmp_path / "b"), "--variants", "float32",
+               "--representative", "8", "--made-by", "make buzz"]
+    assert main(command) == 0
+    assert "audit.md" not in capsys.readouterr().err
+    card = (tmp_path / "b" / "CARD.md").read_text()
+    assert "| after | 2048 | 51.0% | yes |" in card
+    assert "\nmake buzz\n```" in card and "earwitness-train train" not in card
 
 
 def test_parity_of_a_finished_bundle_can_be_checked_again(bundle_folder, run_folder, capsys):

@@ -23,6 +23,7 @@ from edge.features import log_mel
 from edge.inference import Scorer, check_golden, open_scorer
 from tests.bundles import FRONT_END, WINDOW_SAMPLES, network, tiny_bundle
 
+SHIPPED_CARD = Path(__file__).parents[2] / "edge" / "models" / "default" / "CARD.md"
 DESCRIPTION = Description(
     name="tiny",
     version="1.2.3",
@@ -172,6 +173,7 @@ def test_the_card_says_what_the_bundle_is_and_where_it_fails():
         "CC0 (3000), not stated (1600)",
         "tflite-runtime 2.14.0 from it, in logit: float32 0.0001",
         "## Limits",
+        "On sets that are not in that manifest nothing has been measured",
         "Apache-2.0",
         "| parity |",
         "earwitness-convert bundle runs/x --out b",
@@ -214,6 +216,76 @@ def test_the_audit_of_a_run_is_in_its_card():
     row = "| after | 2048 | 51.0% | yes |"
     card = model_card(DESCRIPTION, {"float32": variant()}, "", audit=row)
     assert "## Shortcuts" in card and row in card
+
+
+def calibrated(cost: float, **more: float) -> dict[str, dict[str, float]]:
+    return {"unseen_generators": {"trials": 6, "cllr": cost, **more}}
+
+
+def card_of(conditions: dict[str, Any]) -> str:
+    description = dataclasses.replace(DESCRIPTION, metrics={"conditions": conditions})
+    return model_card(description, {"float32": ConvertedVariant(b"", 0.0, 0.1)}, "")
+
+
+def test_the_card_says_in_which_conditions_of_test_probabilities_are_off():
+    card = card_of({
+        "test-clean": calibrated(0.43, min_cllr=0.40),
+        "test-codec": calibrated(0.57, min_cllr=0.50),
+        "test-replay": calibrated(0.66, min_cllr=0.50),
+        "val": calibrated(0.90, min_cllr=0.10),
+    })
+    assert "| minDCF | Cllr | min Cllr |" in card
+    assert "| test-codec | unseen | 6 |  |  |  |  |  | 0.570 | 0.500 |" in card
+    assert "In test-codec, Cllr on unseen generators lies 14 % above its minimum." in card
+    assert "In test-replay, Cllr on unseen generators lies 32 % above its minimum." in card
+    assert "In test-clean" not in card and "In val" not in card
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"test-clean": calibrated(0.43, min_cllr=0.40)},
+        {"test-clean": calibrated(0.43)},
+        {"test-clean": calibrated(0.43, min_cllr=0.0)},
+        {"test-clean": {"all": {"trials": 6, "cllr": 0.9, "min_cllr": 0.1}}},
+    ],
+)
+def test_the_card_says_nothing_of_probabilities_that_are_not_known_to_be_off(conditions):
+    card = card_of(conditions)
+    assert "above its minimum" not in card and "too sure" not in card
+
+
+def made_of(**provenance: Any) -> str:
+    description = dataclasses.replace(DESCRIPTION, provenance=provenance)
+    card = model_card(description, {"float32": ConvertedVariant(b"", 0.0, 0.1)}, "")
+    return card.split("## How to make it")[1]
+
+
+def test_the_card_says_of_what_code_the_bundle_is():
+    told = made_of(code="abc123", commands=["make model"])
+    assert "Of the code at `abc123`" in told and "```\nmake model\n```" in told
+    assert "changed" not in told
+
+
+def test_the_card_says_when_the_code_was_not_that_of_its_revision():
+    told = made_of(code="abc123-dirty", commands=["make model"])
+    assert "Of the code at `abc123`" in told
+    assert "Files had been changed since that revision." in told and "-dirty" not in told
+
+
+def test_the_card_names_no_code_that_is_not_known():
+    assert "code at" not in made_of(code="", commands=["make model"])
+
+
+def test_the_shipped_card_has_every_section_that_a_card_can_have():
+    row = {"family": "vocoder", "label": "spoof", "trials": 1, "eer": 0.1, "called_spoof": 0.2}
+    report = {"split": "test", "condition": "clean", "by_family": [row]}
+    full = model_card(DESCRIPTION, {"float32": variant()}, "", audit="| |", reports=[report])
+    assert sections(SHIPPED_CARD.read_text(encoding="utf-8")) == sections(full)
+
+
+def sections(card: str) -> list[str]:
+    return [line for line in card.splitlines() if line.startswith("## ")]
 
 
 def test_a_tiny_bundle_is_replaced_like_any_other(tmp_path):

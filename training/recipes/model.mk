@@ -168,6 +168,7 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --out $(RUNS)/default/audit.md
 	$(BUNDLE) $(RUNS)/default --out edge/models/default --force \
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
-	  --representative 600 --on arm32=dynamic --on aarch64=int8 --on x86_64=int8
+	  --representative 600 --on arm32=dynamic --on aarch64=int8 --on x86_64=int8 \
+	  --made-by "make model MODEL_VERSION=$(MODEL_VERSION)$(if $(REHEARSAL), REHEARSAL=1)"
 	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --hours 6 \
 	  --out $(MODEL_WORK)/false-alerts.md
