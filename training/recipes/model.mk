@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.15.0
+MODEL_VERSION ?= 0.15.1
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 MORE_HUMAN := --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
   --audio $(MODEL_WORK)/more-human-300/audio
@@ -170,5 +170,11 @@ model: $(VENV)/test.stamp  ## train, convert and measure the shipped network (a 
 	  --name earwitness-lcnn --version $(MODEL_VERSION) --variants float16 dynamic int8 \
 	  --representative 600 --on arm32=dynamic --on aarch64=int8 --on x86_64=int8 \
 	  --made-by "make model MODEL_VERSION=$(MODEL_VERSION)$(if $(REHEARSAL), REHEARSAL=1)"
+	for condition in clean telephone codec replay; do \
+	  $(TRAIN) evaluate-bundle edge/models/default $(MANIFEST) --seen-by $(RUNS)/default \
+	    --variant int8 --split test --windows middle --condition $$condition \
+	    --out $(MODEL_WORK)/int8-test-$$condition.md || exit 1; \
+	done
 	$(TRAIN) false-alerts edge/models/default $(MANIFEST) --hours 6 \
+	  --condition clean --condition telephone --condition codec --condition replay \
 	  --out $(MODEL_WORK)/false-alerts.md
