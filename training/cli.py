@@ -252,7 +252,13 @@ def _parser() -> argparse.ArgumentParser:
 
     experiments = commands.add_parser("experiments", help="a table of run folders, best first")
     experiments.add_argument("runs", type=Path, help="folder of run folders")
-    experiments.add_argument("--out", type=Path, required=True, help="Markdown file")
+    experiments.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="Markdown file; if it exists, rows of runs that the folder does not hold stay in its "
+        "table (delete one by hand to be rid of it), and so does all that follows the table",
+    )
     experiments.set_defaults(command=_experiments)
 
     corpus = commands.add_parser("corpus", help="count what a corpus holds")
@@ -579,7 +585,9 @@ def _experiments(arguments: argparse.Namespace) -> int:
     from training.evaluate import write_text
     from training.experiments import experiments_markdown, read_runs
 
-    write_text(arguments.out, experiments_markdown(read_runs(arguments.runs)))
+    out = arguments.out
+    before = out.read_text(encoding="utf-8") if out.exists() else ""
+    write_text(out, experiments_markdown(read_runs(arguments.runs), before))
     return 0
 
 

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.config import RunSettings
+from training.errors import TrainingError
 
 # Where the data lie, and how long it went on, are no choices of design.
 NOT_COMPARED = ("cache", "cache_limit_gib", "workers", "corpora", "pool.folders", "start_from")
 Figures = Mapping[str, Any]
+Row = Mapping[str, str]
+"""Cells of the table by the head of their column."""
+
+TITLE = "# Everything tried\n\n"
+ABOUT = (
+    "Made by `earwitness-train experiments RUNS --out docs/experiments.md`. Figures are on the "
+    "reported clips, against generators that the run had not trained on; lower EER is better.\n\n"
+)
+RUN, VAL_EER = "run", "val EER"
+# The columns of reports other than val stand between these.
+FIRST = (RUN, VAL_EER, "val AUC", "val TPR at 5 % FPR")
+LAST = ("parameters", "MMAC", "what differs from the defaults")
+TABLE = re.compile(r"^\| run \|.*\n\|[-:| ]+$(?:\n\|.*)*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -75,30 +91,75 @@ def differences(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"`{pair}`" for pair in pairs)
 
 
-def experiments_markdown(runs: Sequence[RunSummary]) -> str:
-    """docs/experiments.md: rates in per cent, on generators that the run had not trained on."""
-    conditions = sorted({name for run in runs for name in run.reports} - {"val"})
-    head = ["run", "val EER", "val AUC", "val TPR at 5 % FPR", *(f"{c} EER" for c in conditions)]
-    head += ["parameters", "MMAC", "what differs from the defaults"]
-    lines = [
-        "# Everything tried",
-        "",
-        "Made by `earwitness-train experiments RUNS --out docs/experiments.md`. Figures are on the "
-        "reported clips, against generators that the run had not trained on; lower EER is better.",
-        "",
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * len(head)}",
-    ]
-    for run in runs:
-        val = run.reports.get("val", {})
-        cells = [run.name, _rate(val, "eer"), f"{val.get('auc', 0):.3f}"]
-        cells.append(_rate(val, "tpr_at_5_fpr"))
-        cells += [_rate(run.reports.get(name, {}), "eer") for name in conditions]
-        cells.append(str(run.data["parameters"]))
-        cells.append(f"{run.data['multiply_accumulates'] / 1e6:.0f}")
-        cells.append(differences(run.settings))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def experiments_markdown(runs: Sequence[RunSummary], before: str = "") -> str:
+    """docs/experiments.md: rates in per cent, on generators that the run had not trained on.
+
+    Args:
+        runs: each gives a row; of rows that show the same val EER, in this order.
+        before: the file as it stands. Rows of its table stay if they are of other runs, for
+            folders are not kept for ever; and so does, to the byte, all that follows the table.
+
+    Raises:
+        TrainingError: a row of the table that stands has not the columns of its head.
+    """
+    kept, rest = split_at_table(before)
+    rows = {row[RUN]: row for row in kept}
+    rows.update({run.name: _row(run) for run in runs})
+    conditions = {column for row in rows.values() for column in row} - {*FIRST, *LAST}
+    head = [*FIRST, *sorted(conditions), *LAST]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in sorted(rows.values(), key=_shown_val_eer):
+        lines.append(f"| {' | '.join(row.get(column, '-') for column in head)} |")
+    return TITLE + ABOUT + "\n".join(lines) + "\n" + rest
+
+
+def split_at_table(text: str) -> tuple[list[Row], str]:
+    """Rows of the table above the first section, in order, and all that follows the table.
+
+    Where there is no such table only the title and what is said of it are left out of the rest.
+
+    Raises:
+        TrainingError: a row has not the columns of its head.
+    """
+    top = re.split("^## ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    found = TABLE.search(top)
+    if not found:
+        return [], text.removeprefix(TITLE).removeprefix(ABOUT)
+    head_line, _, *lines = found[0].rstrip("\n").split("\n")
+    head = _cells(head_line)
+    rows: list[Row] = []
+    for line in lines:
+        # The last column is free text, which may hold the sign that parts the others.
+        cells = _cells(line, len(head) - 1)
+        if len(cells) != len(head):
+            raise TrainingError(
+                f"the row of {cells[0]!r} has {len(cells)} cells, and the head of its table "
+                f"{len(head)}; mend it first"
+            )
+        rows.append(dict(zip(head, cells)))
+    return rows, text[found.end() :]
+
+
+def _cells(line: str, parted: int = -1) -> list[str]:
+    inner = line.strip().removeprefix("|").removesuffix("|")
+    return [cell.strip() for cell in inner.split("|", parted)]
+
+
+def _row(run: RunSummary) -> Row:
+    val = run.reports.get("val", {})
+    shown = {RUN: run.name, VAL_EER: _rate(val, "eer"), "val AUC": f"{val.get('auc', 0):.3f}"}
+    shown["val TPR at 5 % FPR"] = _rate(val, "tpr_at_5_fpr")
+    shown |= {f"{name} EER": _rate(run.reports[name], "eer") for name in run.reports}
+    shown["parameters"] = str(run.data["parameters"])
+    shown["MMAC"] = f"{run.data['multiply_accumulates'] / 1e6:.0f}"
+    shown[LAST[-1]] = differences(run.settings)
+    return shown
+
+
+def _shown_val_eer(row: Row) -> float:
+    """In per cent; rows without one come last."""
+    number = re.match(r"[\d.]+", row.get(VAL_EER, ""))
+    return float(number[0]) if number else math.inf
 
 
 def _rate(figures: Figures, name: str) -> str:
