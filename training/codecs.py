@@ -1,12 +1,15 @@
 """Speech and music codecs as channels: encode, decode, and bring back to the caller's rate.
 
 FFmpeg's codecs come through PyAV (`av`, imported here only), GSM 06.10 and A-law/mu-law through
-libsndfile. FFmpeg's wheels carry no Speex encoder, so Speex is not among them.
+libsndfile. FFmpeg's wheels carry no Speex encoder: Speex comes through the program `ffmpeg`, and is
+therefore never drawn at random, lest draws depend on the machine. Whoever wants it names it.
 """
 
 from __future__ import annotations
 
 import io
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +66,7 @@ FFMPEG_CODECS = {
     "amr-nb": CodecSpec("libopencore_amrnb", "amrnb", 8000, "s16", 7950, frame_samples=160),
 }
 SOUNDFILE_CODECS = {"gsm": "GSM610", "mu-law": "ULAW", "a-law": "ALAW"}
-SOUNDFILE_RATE_HZ = 8000
+TELEPHONE_RATE_HZ = 8000
 
 TELEPHONE_CODECS = ("mu-law", "a-law", "gsm", "amr-nb")
 WIDEBAND_CODECS = (
@@ -71,6 +74,11 @@ WIDEBAND_CODECS = (
     *("aac-32k", "g722", "sbc"),
 )
 CODECS = TELEPHONE_CODECS + WIDEBAND_CODECS
+"""Those that can be drawn at random: they are there wherever the package is."""
+
+SPEEX = "speex"
+SPEEX_BIT_RATE = 11000
+NEEDS_FFMPEG = "needs the program ffmpeg with its encoder libspeex (apt install ffmpeg)"
 
 
 def transcode(samples: Float32, codec: str, sample_rate_hz: int = 16000) -> Float32:
@@ -78,21 +86,23 @@ def transcode(samples: Float32, codec: str, sample_rate_hz: int = 16000) -> Floa
 
     Args:
         samples: float32 in -1 ... 1, shape (n,).
-        codec: one of `CODECS`.
+        codec: one of `CODECS`, or "speex" (narrow band, 11 kbit/s).
         sample_rate_hz: of the samples, Hz.
 
     Returns:
         float32, shape (n,): the codec's delay is cut off as far as it makes the signal longer.
 
     Raises:
-        ValueError: the codec is unknown.
+        ValueError: the codec is unknown, or the program that "speex" needs is missing.
     """
-    if codec not in CODECS:
-        raise ValueError(f"codec is {codec!r}; it must be one of {', '.join(CODECS)}")
-    rate_hz = FFMPEG_CODECS[codec].rate_hz if codec in FFMPEG_CODECS else SOUNDFILE_RATE_HZ
+    if codec not in (*CODECS, SPEEX):
+        raise ValueError(f"codec is {codec!r}; it must be one of {', '.join((*CODECS, SPEEX))}")
+    rate_hz = FFMPEG_CODECS[codec].rate_hz if codec in FFMPEG_CODECS else TELEPHONE_RATE_HZ
     narrow = _resample(np.clip(samples, -1, 1), sample_rate_hz, rate_hz)
     if codec in SOUNDFILE_CODECS:
         decoded = _through_soundfile(narrow, SOUNDFILE_CODECS[codec])
+    elif codec == SPEEX:
+        decoded = _through_speex(narrow)
     else:
         decoded = _through_ffmpeg(narrow, FFMPEG_CODECS[codec])
     surplus = max(0, len(decoded) - len(narrow))
@@ -114,10 +124,35 @@ def _to_length(samples: Float32, length: int) -> Float32:
 
 def _through_soundfile(samples: Float32, subtype: str) -> Float32:
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SOUNDFILE_RATE_HZ, format="WAV", subtype=subtype)
+    soundfile.write(buffer, samples, TELEPHONE_RATE_HZ, format="WAV", subtype=subtype)
     buffer.seek(0)
     decoded, _ = soundfile.read(buffer, dtype="float32")
     return np.asarray(decoded[: len(samples)], np.float32)
+
+
+def _through_speex(samples: Float32) -> Float32:
+    raw = ("-f", "f32le", "-ar", str(TELEPHONE_RATE_HZ), "-ac", "1")
+    coder = ("-c:a", "libspeex", "-b:a", str(SPEEX_BIT_RATE), "-f", "ogg")
+    coded = _ffmpeg((*raw, "-i", "pipe:0", *coder), samples.astype("<f4").tobytes())
+    decoded = _ffmpeg(("-f", "ogg", "-i", "pipe:0", *raw), coded)
+    return np.frombuffer(decoded, "<f4").astype(np.float32)
+
+
+def _ffmpeg(arguments: Sequence[str], data: bytes) -> bytes:
+    """What the program makes of the bytes.
+
+    Raises:
+        ValueError: there is none, or it cannot; says what to install.
+    """
+    command = ["ffmpeg", "-v", "error", *arguments, "pipe:1"]
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        said = done.stderr.decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        raise ValueError(f"{SPEEX} {NEEDS_FFMPEG}; none is installed") from None
+    if done.returncode:
+        raise ValueError(f"{SPEEX} {NEEDS_FFMPEG}; this one says: {said[:200]}")
+    return done.stdout
 
 
 def _through_ffmpeg(samples: Float32, spec: CodecSpec) -> Float32:

@@ -127,7 +127,7 @@ def split_at_table(text: str) -> tuple[list[Row], str]:
         return [], text.removeprefix(TITLE).removeprefix(ABOUT)
     head_line, _, *lines = found[0].rstrip("\n").split("\n")
     head = _cells(head_line)
-    rows = []
+    rows: list[Row] = []
     for line in lines:
         # The last column is free text, which may hold the sign that parts the others.
         cells = _cells(line, len(head) - 1)

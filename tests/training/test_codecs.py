@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,35 @@ def test_telephone_codecs_leave_nothing_above_four_kilohertz(codec: str) -> None
     assert power[4500:].sum() < 1e-3 * power.sum()
 
 
+def lists_libspeex() -> bool:
+    if shutil.which("ffmpeg") is None:
+        return False
+    command = ["ffmpeg", "-hide_banner", "-encoders"]
+    return b"libspeex" in subprocess.run(command, capture_output=True, check=False).stdout
+
+
+@pytest.mark.skipif(not lists_libspeex(), reason="no program ffmpeg with its encoder libspeex")
+def test_speex_through_the_program_is_a_telephone_codec(vowel: np.ndarray) -> None:
+    test_a_codec_keeps_length_and_voice_but_not_every_sample("speex", vowel)
+    test_telephone_codecs_leave_nothing_above_four_kilohertz("speex")
+    np.testing.assert_array_equal(transcode(vowel, "speex"), transcode(vowel, "speex"))
+    assert transcode(vowel[:1], "speex").shape == (1,)
+
+
+def test_speex_is_never_drawn_and_says_what_it_needs(
+    vowel: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "speex" not in CODECS
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="none is installed"):
+        transcode(vowel, "speex")
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho \"Unknown encoder 'libspeex'\" >&2\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(ValueError, match="this one says: Unknown encoder"):
+        transcode(vowel, "speex")
+
+
 def test_fewer_bits_do_more_damage(vowel: np.ndarray) -> None:
     def error(codec: str) -> float:
         return float(np.linalg.norm(spectrum_db(transcode(vowel, codec)) - spectrum_db(vowel)))
@@ -65,7 +96,7 @@ def test_opus_gives_up_the_treble_when_bits_are_few() -> None:
 
 def test_an_unknown_codec_is_refused(vowel: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be one of"):
-        transcode(vowel, "speex")
+        transcode(vowel, "telegraph")
 
 
 def test_media_files_are_decoded_to_mono(tmp_path: Path, vowel: np.ndarray) -> None:
