@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cache import FeatureCache, Transform, WaveCache, write_atomically
+from training.cache import (
+    SAMPLE_RATE_HZ,
+    FeatureCache,
+    Transform,
+    WaveCache,
+    write_atomically,
+)
 from training.calibrate import Calibration, choose_operating_point, fit_calibration
 from training.codecs import transcode
 from training.config import CorpusSettings, OptimiserSettings, RunSettings, settings_from
@@ -100,20 +106,34 @@ def _load_corpus(entry: CorpusSettings) -> Corpus:
 
 
 def prepare_waves(corpus: Corpus, settings: RunSettings, say: Say) -> WaveCache:
-    """Decoded audio of everything that training batches are made of."""
+    """Decoded audio of everything that training batches are made of.
+
+    Raises:
+        TrainingError: one of the codecs is unknown, or needs what is not installed.
+    """
+    transforms = {codec: _through(codec) for codec in settings.codec_variants}
     waves = WaveCache(Path(settings.cache) / "waves")
     train = corpus.side("train")
     clips = (*train, *corpus.noises, *corpus.rirs)
     limits = (settings.max_clip_seconds, settings.cache_limit_gib)
     unread = waves.add(clips, "", None, *limits)
-    for codec in settings.codec_variants:
-        unread += waves.add(train, codec, _through(codec), *limits)
+    for codec, transform in transforms.items():
+        unread += waves.add(train, codec, transform, *limits)
     for sentence in unread:
         say(f"left out: {sentence}")
     return waves
 
 
 def _through(codec: str) -> Transform:
+    """A codec, tried before thousands of clips are read.
+
+    Raises:
+        TrainingError: it is unknown, or needs what is not installed.
+    """
+    try:
+        transcode(np.zeros(SAMPLE_RATE_HZ // 10, np.float32), codec)
+    except ValueError as error:
+        raise TrainingError(f"codec_variants cannot be made: {error}") from error
     return lambda samples, clip: transcode(samples, codec)
 
 

@@ -21,7 +21,7 @@ from training.evaluate import breakdown_table, keras_scorer, score_trials
 from training.models import ModelSettings
 from training.pool import FRAME_NUMBERS, PoolSettings
 from training.processor import lacks_bfloat16
-from training.protocols import Trial
+from training.protocols import Corpus, Trial
 from training.train import (
     AVERAGE_EVERY_STEPS,
     Run,
@@ -33,6 +33,7 @@ from training.train import (
     load_data_description,
     load_model,
     load_settings,
+    prepare_waves,
     train,
 )
 
@@ -421,3 +422,11 @@ def test_the_mean_of_two_checkpoints_is_a_run_of_its_own(
     np.testing.assert_allclose(weights(tmp_path / "mean")[0], expected, atol=1e-6)
     with pytest.raises(TrainingError, match="holds a run already"):
         average_run(tmp_path / "run", checkpoints, tmp_path / "mean", running)
+
+
+def test_a_codec_that_there_is_none_of_is_told_before_a_clip_is_read(
+    settings: RunSettings,
+) -> None:
+    coded = replace(settings, codec_variants=("telegraph",))
+    with pytest.raises(TrainingError, match="codec_variants cannot be made: codec is 'telegraph'"):
+        prepare_waves(Corpus(()), coded, print)
