@@ -146,8 +146,9 @@ def _check(request: Request) -> None:
             raise ConversionError(f"--on {machine}={variant}: that variant is not written")
     if not request.run.is_dir():
         raise ConversionError(f"the run {request.run} does not exist; train it first")
-    if request.representative < 1:
-        raise ConversionError("--representative must be at least 1")
+    # How their logits spread says how far another runtime may be off.
+    if request.representative < 2:
+        raise ConversionError("--representative must be at least 2")
     if request.target.exists() and not request.replace_existing:
         raise ConversionError(f"{request.target} exists already; add --force to replace it")
     if not re.fullmatch(r"\d{1,6}\.\d{1,6}\.\d{1,6}", request.version):

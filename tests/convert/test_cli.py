@@ -124,7 +124,7 @@ def test_another_network_in_the_bundle_does_not_pass_for_the_run(
 
 def test_a_network_that_fails_its_gate_writes_no_bundle(run_folder, tmp_path, capsys):
     command = ["bundle", str(run_folder), "--out", str(tmp_path / "b"), "--variants", "int8",
-               "--representative", "1", "--max-eer-shift", "-1"]
+               "--representative", "2", "--max-eer-shift", "-1"]
     assert main(command) == 1
     assert "differs too much from Keras" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -158,7 +158,7 @@ def test_a_bundle_that_is_there_is_not_replaced(run_folder, tmp_path, capsys):
     [
         (["--version", "1.2"], "'1.2' is not of the form 1.2.3"),
         (["--variants", "int8", "--default", "float32"], "default variant float32 is not among"),
-        (["--representative", "0"], "--representative must be at least 1"),
+        (["--representative", "1"], "--representative must be at least 2"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_the_work(
