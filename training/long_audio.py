@@ -101,7 +101,7 @@ def judged(
     Args:
         bundle: network and rule.
         trials: those of them that are spoofs are left out.
-        hours: of speech, at most.
+        hours: of speech; the round over the sources that reaches them is the last.
         condition_name: what each joined recording is heard through, one of
             `protocols.CONDITIONS`.
         noises: recorded noise for the condition "replay".
@@ -191,7 +191,7 @@ def false_alerts(
     Args:
         bundle_folder: of the network and its rule.
         trials, noises: see `judged`.
-        hours: of speech at most, in each condition.
+        hours: of speech in each condition, as there.
         conditions: see `protocols.CONDITIONS`.
 
     Raises:

@@ -36,12 +36,17 @@ VOICES = [name for name, engine in ENGINES.items() if engine.family == "tts"]
 VOCODERS = [name for name, engine in ENGINES.items() if engine.family == "vocoder"]
 
 
-@pytest.mark.parametrize("name", VOICES)
-def test_what_a_voice_reads_sounds_like_speech(name):
+def at_hand(name):
+    """The engine; skips where it is not installed, saying what is missing."""
     try:
-        speak = load_engine(name)
+        return load_engine(name)
     except EngineMissing as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_what_a_voice_reads_sounds_like_speech(name):
+    speak = at_hand(name)
     for language in ENGINES[name].languages[:2]:
         text = SENTENCES[language][0]
         samples = speak(text, language, np.random.default_rng(1))
@@ -58,10 +63,7 @@ def test_what_a_voice_reads_sounds_like_speech(name):
 
 @pytest.mark.parametrize("name", VOCODERS)
 def test_a_vocoder_says_what_was_said_in_samples_of_its_own(name):
-    try:
-        resynthesise = load_engine(name)
-    except EngineMissing as error:
-        pytest.skip(str(error))
+    resynthesise = at_hand(name)
     voice = soundfile.read(RECORDINGS / "human.flac", dtype="float32")[0][16000 : 5 * 16000]
     made = resynthesise(voice, np.random.default_rng(1))
     assert made.dtype == np.float32 and made.ndim == 1 and np.isfinite(made).all()
@@ -81,10 +83,7 @@ def test_a_vocoder_says_what_was_said_in_samples_of_its_own(name):
 @pytest.mark.parametrize(("name", "furthest"), [("hifigan", 0.35), ("hifigan-16k", 0.55)])
 def test_a_vocoder_gives_back_the_mel_that_it_is_given(name, furthest):
     """A mel of another convention than the one it was trained on comes back further away."""
-    try:
-        resynthesise = load_engine(name)
-    except EngineMissing as error:
-        pytest.skip(str(error))
+    resynthesise = at_hand(name)
     voice = soundfile.read(RECORDINGS / "human.flac", dtype="float32")[0][16000 : 5 * 16000]
     made = resynthesise(voice, np.random.default_rng(AS_RECORDED))
     within = slice(1600, min(len(voice), len(made)) - 1600)
@@ -259,10 +258,7 @@ def test_opuss_networks_say_what_they_lack(name, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["lyra", "fargan", "dred"])
 def test_a_codec_or_vocoder_keeps_length_and_loudness_curve(name):
-    try:
-        copy = load_engine(name)
-    except EngineMissing as error:
-        pytest.skip(str(error))
+    copy = at_hand(name)
     speech = soundfile.read(RECORDINGS / "human.flac", dtype="float32", frames=48123)[0]
     made = copy(speech, np.random.default_rng(1))
     again = copy(speech, np.random.default_rng(1))

@@ -20,7 +20,7 @@ SEARCH := \
   deep:model.stages=[24,40,64,64,64]+model.pools=[1,1,1,1,0] \
   tdnn:model.network=tdnn+model.stages=[24,36,44,128]+model.blocks=2
 
-search: $(VENV)/test.stamp  ## what pooling, loss, SAM, width and depth are worth (two hours)
+search: $(VENV)/test.stamp  ## what pooling, loss, SAM, width and depth are worth (hours)
 	@for seed in $(SEARCH_SEEDS); do for change in $(SEARCH); do \
 	  out=$(SEARCH_RUNS)/$${change%%:*}-$$seed; \
 	  [ -e $$out/report-val.json ] || $(TRAIN) train $$out --config training/recipes/search.yaml \
