@@ -73,6 +73,9 @@ SHORTCUTS = """\
 How often a classifier is right that is given only duration, silence at the edges, bandwidth, level
 and noise floor of a training window, before and after the pipeline that the network learns from."""
 
+SOURCES = """\
+Its sources (a repository on GitHub as OWNER/NAME, a package of Debian as deb:NAME), by licence:"""
+
 LIMITS = """\
 - It scores windows of speech; music, silence and noise are not its subject, and the device leaves
   windows without speech unscored.
@@ -229,6 +232,10 @@ def _data(provenance: Mapping[str, Any]) -> str:
         named = ", ".join(f"{name} ({count})" for name, count in shown)
         more = f", others ({rest})" if rest else ""
         lines += ["", f"Licences of the training recordings, as published: {named}{more}."]
+    sources = data.get("train_sources_by_licence", {})
+    if sources:
+        lines += ["", SOURCES, ""]
+        lines += [f"- {licence}: {', '.join(names)}" for licence, names in sources.items()]
     return "\n".join(lines)
 
 

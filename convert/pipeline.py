@@ -297,16 +297,25 @@ def conditions_of(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_summary(run: TrainedRun, corpus: Corpus) -> dict[str, Any]:
-    """What the network was trained on: a hash, counts, licences as far as they are known."""
+    """What the network was trained on: a hash, counts, sources and licences, as far as known."""
     train = corpus.side("train")
-    licences = Counter(trial.extras.get("licence") or "not stated" for trial in train)
+    licences = Counter(_licence(trial) for trial in train)
+    by_licence = {
+        licence: sorted({trial.source for trial in train if _licence(trial) == licence})
+        for licence, _ in licences.most_common()
+    }
     return {
         "manifest_sha256": run.data.get("manifest_sha256", ""),
         "trials": run.data.get("trials", {}),
         "train_sources": len(run.data.get("train_sources", ())),
         "train_generators": len(run.data.get("train_generators", ())),
         "train_licences": dict(licences.most_common()),
+        "train_sources_by_licence": by_licence,
     }
+
+
+def _licence(trial: Trial) -> str:
+    return trial.extras.get("licence") or "not stated"
 
 
 def commands(request: Request, code: str = "") -> list[str]:
