@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(pool)
     pool.add_argument("--config", type=Path)
     pool.add_argument("--workers", type=int)
+    pool.add_argument(
+        "--audio-of",
+        type=Path,
+        metavar="POOL",
+        help="the windows of that pool (made with pool.keep_audio) through the front end of these "
+        "settings; of the others none counts",
+    )
     _add_set(pool)
     pool.set_defaults(command=_pool)
 
@@ -443,10 +450,13 @@ def _cache(arguments: argparse.Namespace) -> int:
 
 
 def _pool(arguments: argparse.Namespace) -> int:
-    from training.pool import build_pool
+    from training.pool import build_pool, refilter
     from training.train import load_corpora, make_batches, prepare_waves
 
     settings = _settings(arguments)
+    if arguments.audio_of:
+        refilter(arguments.pool, arguments.audio_of, settings.front_end)
+        return 0
     corpus = load_corpora(settings.corpora, settings.seed)
     maker = make_batches(corpus, prepare_waves(corpus, settings, print), settings)
     build_pool(arguments.pool, maker, settings.pool, settings.workers)

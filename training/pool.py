@@ -11,7 +11,7 @@ own opinion of every window beside the label.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edge.features import FrontEnd, finish, log_mel_db
 from training.augment import AugmentSettings, Rng, mask_features, mix_batch
-from training.cache import write_atomically
+from training.cache import progress, write_atomically
 from training.data import Batch, BatchMaker, Float32, LoaderSettings, even_weights
 from training.errors import TrainingError
 from training.protocols import targets
@@ -40,6 +40,8 @@ FRAME_NUMBERS = 512
 FRAME_S = 0.08
 # A teacher's logit, and the parts of it that so many groups of what it hears give.
 OPINIONS = 17
+# What a chunk holds beside its windows, whatever the front end.
+ORIGINS = ("targets", "sources")
 # Every so many windows tell how the numbers are spread.
 HEARD_STEP = 64
 
@@ -175,8 +177,17 @@ def build_pool(folder: Path, maker: BatchMaker, settings: PoolSettings, workers:
     """
     loader = replace(maker.loader, window_s=settings.window_s)
     maker = replace(maker, loader=loader, seed=settings.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, maker)
+    _claim(
+        folder,
+        {
+            "front_end": raw_front_end(maker.front_end).to_dict(),
+            "loader": asdict(maker.loader),
+            "augmentation": asdict(maker.augmentation),
+            "sampling": asdict(maker.sampling),
+            "seed": maker.seed,
+            "trials": len(maker.trials),
+        },
+    )
     per_chunk = CHUNK_BATCHES * loader.batch_size
     missing = [
         index
@@ -197,19 +208,40 @@ def build_pool(folder: Path, maker: BatchMaker, settings: PoolSettings, workers:
             _write_chunk(folder, index, chunk)
 
 
-def _claim(folder: Path, maker: BatchMaker) -> None:
-    description = {
-        "front_end": raw_front_end(maker.front_end).to_dict(),
-        "loader": asdict(maker.loader),
-        "augmentation": asdict(maker.augmentation),
-        "sampling": asdict(maker.sampling),
-        "seed": maker.seed,
-        "trials": len(maker.trials),
-    }
+def refilter(folder: Path, audio_of: Path, front_end: FrontEnd) -> None:
+    """The windows of another pool through another front end; what is there already stays.
+
+    They were augmented once, so that nothing but the front end differs between the two.
+
+    Args:
+        folder: of the pool to make.
+        audio_of: pool that keeps its audio.
+        front_end: what the features are made with.
+
+    Raises:
+        TrainingError: `audio_of` holds no audio, or `folder` a pool of other settings.
+    """
+    stems = heard_stems(audio_of)
+    raw = raw_front_end(front_end)
+    _claim(folder, {**_description(audio_of), "front_end": raw.to_dict()})
+    missing = [stem for stem in stems if not (folder / f"{stem}.targets.npy").exists()]
+    for stem in progress(missing, len(missing), "features", "chunk"):
+        audio = np.load(audio_of / f"{stem}.audio.npy")
+        features = [log_mel_db(from_16_bits(window), raw).astype(np.float16) for window in audio]
+        targets, sources = (np.load(audio_of / f"{stem}.{kind}.npy") for kind in ORIGINS)
+        _write_chunk(folder, int(stem), Chunk(np.stack(features), targets, sources))
+
+
+def _claim(folder: Path, description: Mapping[str, Any]) -> None:
+    """Say in a pool's folder what it is made with.
+
+    Raises:
+        TrainingError: it says something else.
+    """
     path = folder / "pool.json"
     text = json.dumps(description, indent=2)
     if path.exists():
-        made_with = json.loads(path.read_text(encoding="utf-8"))
+        made_with = _description(folder)
         # A step that came after the pool was made is off by default, as it was then.
         defaults = json.loads(json.dumps(asdict(AugmentSettings())))
         made_with["augmentation"] = defaults | made_with["augmentation"]
@@ -457,16 +489,25 @@ def pool_front_end(folder: Path) -> FrontEnd:
     Raises:
         TrainingError: the folder holds no pool, or this version has no such front end.
     """
-    description = folder / "pool.json"
-    if not description.exists():
-        raise TrainingError(f"{folder} holds no pool")
-    made_with = json.loads(description.read_text(encoding="utf-8"))["front_end"]
     try:
-        return FrontEnd.from_dict(made_with)
+        return FrontEnd.from_dict(_description(folder)["front_end"])
     except ValueError as error:
         raise TrainingError(
             f"the pool in {folder} was made with another front end: {error}"
         ) from None
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """What a pool says that it was made with.
+
+    Raises:
+        TrainingError: the folder holds no pool.
+    """
+    path = folder / "pool.json"
+    if not path.exists():
+        raise TrainingError(f"{folder} holds no pool")
+    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return description
 
 
 def finished(chunk: NDArray[np.float16], front_end: FrontEnd) -> Float32:

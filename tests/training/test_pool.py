@@ -23,6 +23,7 @@ from training.pool import (
     from_16_bits,
     make_chunk,
     raw_front_end,
+    refilter,
     to_16_bits,
     vary,
     weighted_places,
@@ -284,3 +285,39 @@ def test_a_pool_tells_whose_its_windows_are_and_draws_them_evenly_if_so_set(tmp_
     with pytest.raises(TrainingError, match="does not tell whose"):
         loader_of(tmp_path / "pool", settings=even)
     loader_of(tmp_path / "pool")
+
+
+def test_a_pool_through_another_front_end_holds_the_same_windows(tmp_path, maker):
+    heard = replace(POOL, keep_audio=True)
+    build_pool(tmp_path / "pool", maker, heard, 0)
+    refilter(tmp_path / "same", tmp_path / "pool", FRONT_END)
+    for path in sorted((tmp_path / "same").glob("*.npy")):
+        assert np.array_equal(np.load(path), np.load(tmp_path / "pool" / path.name))
+    other = replace(FRONT_END, n_bands=12, frame_hop=160)
+    refilter(tmp_path / "other", tmp_path / "pool", other)
+    loader = LoaderSettings(batch_size=8, window_s=1.5, windows_per_epoch=64)
+    with loader_of(tmp_path / "other", loader=loader, front_end=other) as drawn:
+        features, _ = next(drawn.epoch(0))
+    kept = sorted((tmp_path / "pool").glob("*.audio.npy"))
+    audio = from_16_bits(np.concatenate([np.load(path) for path in kept]))
+    wanted = np.stack([log_mel(window, other) for window in audio])
+    # Half precision of decibels that lie around -40 rounds to a 64th.
+    gaps = np.abs(features[0, :, :, 0] - wanted).max((1, 2))
+    assert gaps.min() < 0.05
+
+
+def test_a_pool_through_another_front_end_goes_on_and_needs_audio(tmp_path, maker):
+    build_pool(tmp_path / "deaf", maker, POOL, 0)
+    with pytest.raises(TrainingError, match="holds no audio for a teacher"):
+        refilter(tmp_path / "other", tmp_path / "deaf", FRONT_END)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(TrainingError, match="holds no audio"):
+        refilter(tmp_path / "other", tmp_path / "nowhere", FRONT_END)
+    build_pool(tmp_path / "pool", maker, replace(POOL, keep_audio=True), 0)
+    refilter(tmp_path / "other", tmp_path / "pool", FRONT_END)
+    before = np.load(tmp_path / "other" / "00001.features.npy")
+    (tmp_path / "other" / "00001.targets.npy").unlink()
+    refilter(tmp_path / "other", tmp_path / "pool", FRONT_END)
+    assert np.array_equal(np.load(tmp_path / "other" / "00001.features.npy"), before)
+    with pytest.raises(TrainingError, match="other settings"):
+        refilter(tmp_path / "other", tmp_path / "pool", replace(FRONT_END, n_bands=12))
