@@ -267,6 +267,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     experiments.set_defaults(command=_experiments)
 
+    compare = commands.add_parser(
+        "compare", help="what each choice of a search is worth, over seeds"
+    )
+    compare.add_argument("runs", type=Path, help="folder of run folders called CHOICE-SEED")
+    compare.add_argument(
+        "--with",
+        dest="middle",
+        required=True,
+        metavar="CHOICE",
+        help="what all others are held against",
+    )
+    compare.add_argument(
+        "--out", type=Path, required=True, help="Markdown file; a plot goes beside it"
+    )
+    compare.set_defaults(command=_compare)
+
     corpus = commands.add_parser("corpus", help="count what a corpus holds")
     _add_data(corpus)
     corpus.add_argument("--config", type=Path)
@@ -668,6 +684,20 @@ def _experiments(arguments: argparse.Namespace) -> int:
     out = arguments.out
     before = out.read_text(encoding="utf-8") if out.exists() else ""
     write_text(out, experiments_markdown(read_runs(arguments.runs), before))
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from training.comparison import against, choices, comparison_markdown, ranked
+    from training.evaluate import write_text
+    from training.experiments import read_runs
+    from training.plots import differences
+
+    middle, others = ranked(choices(read_runs(arguments.runs)), arguments.middle)
+    plot = arguments.out.with_suffix(".png")
+    points = {choice.name: against(choice, middle) for choice in others}
+    differences(plot, points, middle.name)
+    write_text(arguments.out, comparison_markdown(middle, others, plot.name))
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from training.config import RunSettings
 from training.errors import TrainingError
+from training.history import lowest_eer
 
 # Where the data lie, and how long it went on, are no choices of design.
 NOT_COMPARED = ("cache", "cache_limit_gib", "workers", "corpora", "pool.folders", "start_from")
@@ -40,12 +41,15 @@ class RunSummary:
         settings: flat, by dotted name.
         data: its data.json.
         reports: figures by report name ("val", "test-clean" ...), unseen generators where told.
+        mean_eer: of the best epoch, over the conditions of validation and against all generators;
+            nan where no epoch was trained.
     """
 
     name: str
     settings: Mapping[str, Any]
     data: Figures
     reports: Mapping[str, Figures]
+    mean_eer: float = math.nan
 
     @property
     def val_eer(self) -> float:
@@ -77,7 +81,9 @@ def _read_run(folder: Path) -> RunSummary:
     for path in sorted(folder.glob("report-*.json")):
         made = read(path.name)
         reports[path.stem[len("report-") :]] = made["unseen_generators"] or made["all"]
-    return RunSummary(folder.name, flat(read("config.json")), read("data.json"), reports)
+    epochs = folder / "epochs.csv"
+    eer = lowest_eer(epochs.read_text(encoding="utf-8")) if epochs.exists() else math.nan
+    return RunSummary(folder.name, flat(read("config.json")), read("data.json"), reports, eer)
 
 
 def differences(settings: Mapping[str, Any]) -> str:

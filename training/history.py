@@ -41,3 +41,8 @@ def epochs_csv(records: Sequence[EpochRecord]) -> str:
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
     return text.getvalue()
+
+
+def lowest_eer(text: str) -> float:
+    """Of the epochs in the text of an epochs.csv."""
+    return min(float(row["eer"]) for row in csv.DictReader(io.StringIO(text)))

@@ -107,3 +107,26 @@ def score_histogram(
     axes.set_xlabel("spoof probability")
     axes.legend()
     figure.savefig(path, dpi=120)
+
+
+def differences(path: Path, points: Mapping[str, Sequence[float]], middle: str) -> None:
+    """Every choice of a search against its middle: a dot for each seed, a bar for their mean.
+
+    Args:
+        path: of the figure.
+        points: EER less the middle's, in points, of each choice, best first.
+        middle: its name.
+    """
+    figure, axes = _axes()
+    figure.set_figheight(1 + 0.28 * len(points))
+    for place, values in enumerate(points.values()):
+        mean = float(np.mean(values))
+        colour = BONAFIDE_COLOUR if mean < 0 else SPOOF_COLOUR
+        axes.barh(place, mean, color=colour, alpha=0.3)
+        axes.plot(values, [place] * len(values), "o", color=colour, markersize=4)
+    axes.set_yticks(range(len(points)), list(points))
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel(f"EER less that of {middle} with the same seed, points (left is better)")
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=120)
