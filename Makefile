@@ -13,7 +13,7 @@ ARCH := $(shell [ "$$(getconf LONG_BIT)" = 32 ] && [ "$$(uname -m)" = aarch64 ] 
 PIP := $(ARCH) $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: model search help run test test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
+.PHONY: model search search-runs help run test test-slow prove-updates test-systemd lint perf perf-load perf-arm prove-arm install uninstall example clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

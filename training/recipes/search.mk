@@ -1,29 +1,60 @@
-# make search: what one choice after another is worth, each with three seeds, all else alike. It needs
-# the pool linear-manifest of `make model`, and goes on where it stopped.
-SEARCH_RUNS := $(MODEL_WORK)/search
+# make search: what one choice after another is worth, each with three seeds, all else alike; then
+# the table of it. It needs the clips of `make model` (its first step), and goes on where it stopped.
+SEARCH_WORK := $(MODEL_WORK)/search
+SEARCH_POOLS := $(MODEL_WORK)/pools/search
 SEARCH_SEEDS ?= 1 2 3
-# NAME:SETTING+SETTING...
-SEARCH := \
-  middle: \
-  pooling-average:model.pooling=average \
-  pooling-attention:model.pooling=attention \
-  p2sgrad:loss.name=p2sgrad+model.head=cosine \
-  one-class:loss.name=one-class+model.head=cosine \
-  bce-half:loss.spoof_weight=0.5 \
-  bce-double:loss.spoof_weight=2.0 \
-  sam:optimiser.sam_radius=0.05 \
-  no-average:optimiser.average_momentum=0.0 \
-  uneven-sources:pool.even_sources=false \
-  narrow:model.width=0.25 \
-  wide:model.width=0.75 \
-  shallow:model.stages=[24,40,64]+model.pools=[1,1,1] \
-  deep:model.stages=[24,40,64,64,64]+model.pools=[1,1,1,1,0] \
-  tdnn:model.network=tdnn+model.stages=[24,36,44,128]+model.blocks=2
+SEARCH_JOBS ?= $(shell nproc)
 
-search: $(VENV)/test.stamp  ## what pooling, loss, SAM, width and depth are worth (hours)
-	@for seed in $(SEARCH_SEEDS); do for change in $(SEARCH); do \
-	  out=$(SEARCH_RUNS)/$${change%%:*}-$$seed; \
-	  [ -e $$out/report-val.json ] || $(TRAIN) train $$out --config training/recipes/search.yaml \
-	    --resume --set seed=$$seed \
-	    $$(printf '%s' "$${change#*:}" | tr '+' '\n' | sed 's/^/--set /') || exit 1; \
-	done; done
+# Each choice, and what it sets. A front end has a pool of its own, and as many bands and frames reach
+# the second stage of the network as they do in the middle.
+search.middle :=
+search.pooling-average := model.pooling=average
+search.pooling-attention := model.pooling=attention
+search.p2sgrad := loss.name=p2sgrad model.head=cosine
+search.one-class := loss.name=one-class model.head=cosine
+search.bce-double := loss.spoof_weight=2.0
+search.sam := optimiser.sam_radius=0.05
+search.no-average := optimiser.average_momentum=0.0
+search.uneven-sources := pool.even_sources=false
+search.narrow := model.width=0.25
+search.wide := model.width=0.75
+search.shallow := model.stages=[24,40,64] model.pools=[1,1,1]
+search.deep := model.stages=[24,40,64,64,64] model.pools=[1,1,1,1,0]
+search.tdnn := model.network=tdnn model.stages=[24,36,44,128] model.blocks=2
+front.mel-40 := front_end.filterbank=slaney front_end.n_bands=40 model.first_stride=[4,1]
+front.mel-80 := front_end.filterbank=slaney front_end.n_bands=80 model.first_stride=[4,1]
+front.mel-128 := front_end.filterbank=slaney front_end.n_bands=128
+front.linear-80 := front_end.n_bands=80 model.first_stride=[4,1]
+front.to-4-khz := front_end.n_bands=80 front_end.fmax_hz=4000.0 model.first_stride=[4,1]
+front.hop-320 := front_end.frame_hop=320 model.first_stride=[2,2]
+front.long-frames := front_end.n_fft=1024 front_end.win_length=1024
+
+CHOICES := $(sort $(patsubst search.%,%,$(filter search.%,$(.VARIABLES))))
+FRONT_ENDS := $(sort $(patsubst front.%,%,$(filter front.%,$(.VARIABLES))))
+# Two runs of one thread each are quicker than one of two.
+SEARCH := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(TRAIN)
+set-each = $(foreach setting,$(1),--set '$(setting)')
+
+search: $(VENV)/test.stamp  ## what front end, pooling, loss, SAM, width and depth are worth (hours)
+	$(MAKE) -j $(SEARCH_JOBS) search-runs
+	$(TRAIN) compare $(SEARCH_WORK) --with middle --out docs/search.md
+
+$(SEARCH_POOLS).stamp:
+	$(TRAIN) pool $(SEARCH_POOLS) --config training/recipes/pool-search.yaml
+	touch $@
+
+$(FRONT_ENDS:%=$(SEARCH_POOLS)-%.stamp): $(SEARCH_POOLS)-%.stamp: | $(SEARCH_POOLS).stamp
+	$(SEARCH) pool $(SEARCH_POOLS)-$* --config training/recipes/search.yaml \
+	  --audio-of $(SEARCH_POOLS) $(call set-each,$(front.$*))
+	touch $@
+
+# Name of the choice, its seed, its pool.
+define search-run
+search-runs: $(SEARCH_WORK)/$(1)-$(2)/report-val.json
+$(SEARCH_WORK)/$(1)-$(2)/report-val.json: | $(3).stamp
+	$(SEARCH) train $$(@D) --config training/recipes/search.yaml --resume --set seed=$(2) \
+	  --set 'pool.folders=[$(3)]' $$(call set-each,$$(search.$(1)) $$(front.$(1)))
+endef
+$(foreach seed,$(SEARCH_SEEDS),\
+  $(foreach name,$(CHOICES),$(eval $(call search-run,$(name),$(seed),$(SEARCH_POOLS))))\
+  $(foreach name,$(FRONT_ENDS),$(eval $(call search-run,$(name),$(seed),$(SEARCH_POOLS)-$(name)))))
