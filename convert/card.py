@@ -91,7 +91,9 @@ LIMITS = """\
 
 LICENCE = """\
 Network and card: Apache-2.0. The training audio is not part of the bundle; its licences are those
-named above. The golden clip is computed by `convert/golden.py`; it is nobody's voice."""
+named above. Where one bars commercial use (NC) or changed copies (ND), or none is stated, whoever
+sells what holds this network should ask what that means for them. The golden clip is computed by
+`convert/golden.py`; it is nobody's voice."""
 
 
 def _purpose(description: Description) -> str:

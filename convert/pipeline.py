@@ -277,7 +277,7 @@ def describe(
             "code": run.data.get("code", ""),
             "commands": commands(request, run.data.get("code", "")),
             "converter": versions(DISTRIBUTIONS),
-            "data": data_summary(run, corpus),
+            "data": data_summary(run.data, corpus),
             "licence": "Apache-2.0",
             "network": settings.model.to_dict(),
             "parameters": run.data.get("parameters"),
@@ -296,26 +296,34 @@ def conditions_of(report: Mapping[str, Any]) -> dict[str, Any]:
     return {name: report[name] for name in PARTS if report.get(name) is not None}
 
 
-def data_summary(run: TrainedRun, corpus: Corpus) -> dict[str, Any]:
-    """What the network was trained on: a hash, counts, sources and licences, as far as known."""
-    train = corpus.side("train")
-    licences = Counter(_licence(trial) for trial in train)
-    by_licence = {
-        licence: sorted({trial.source for trial in train if _licence(trial) == licence})
-        for licence, _ in licences.most_common()
-    }
+def data_summary(data: Mapping[str, Any], corpus: Corpus) -> dict[str, Any]:
+    """What the network was trained on: a hash, counts, sources and licences, as far as known.
+
+    Args:
+        data: the run's data.json.
+        corpus: what the run was made from; a copy counts under the licence of its original.
+    """
+    licences: Counter[str] = Counter()
+    sources: dict[str, set[str]] = {}
+    for trial in corpus.side("train"):
+        licence = _licence(trial)
+        licences[licence] += 1
+        sources.setdefault(licence, set()).add(trial.source)
+    by_count = dict(licences.most_common())
     return {
-        "manifest_sha256": run.data.get("manifest_sha256", ""),
-        "trials": run.data.get("trials", {}),
-        "train_sources": len(run.data.get("train_sources", ())),
-        "train_generators": len(run.data.get("train_generators", ())),
-        "train_licences": dict(licences.most_common()),
-        "train_sources_by_licence": by_licence,
+        "manifest_sha256": data.get("manifest_sha256", ""),
+        "trials": data.get("trials", {}),
+        "train_sources": len(data.get("train_sources", ())),
+        "train_generators": len(data.get("train_generators", ())),
+        "train_licences": by_count,
+        "train_sources_by_licence": {licence: sorted(sources[licence]) for licence in by_count},
     }
 
 
 def _licence(trial: Trial) -> str:
-    return trial.extras.get("licence") or "not stated"
+    from training.synthesize import AS_ORIGINAL
+
+    return trial.extras.get("licence", "").removeprefix(AS_ORIGINAL) or "not stated"
 
 
 def commands(request: Request, code: str = "") -> list[str]:

@@ -21,6 +21,8 @@ from training.protocols import Trial
 from training.sentences import SENTENCES
 
 TEXT_SOURCE = "earwitness/synthesize"
+AS_ORIGINAL = "as its original: "
+"""A copy's licence begins so."""
 LOUDEST = 0.99
 
 
@@ -134,7 +136,7 @@ def _copy_job(name: str, engine: Callable[..., Float32], trial: Trial, longest_s
     row = {
         "speaker": trial.speaker, "utterance": trial.utterance, "language": trial.language,
         "source": trial.source, "path": trial.id,
-        "licence": f"as its original: {trial.extras.get('licence', '')}",
+        "licence": AS_ORIGINAL + trial.extras.get("licence", ""),
     }
     return f"{name}:{trial.id}", {**row, **_generator(name)}, make
 

@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 MIRRORS ?= ../mirrors
 MODEL_WORK := .cache/model
 RUNS := $(MODEL_WORK)/runs
-MODEL_VERSION ?= 0.15.1
+MODEL_VERSION ?= 0.15.2
 MANIFEST := --manifest $(CORPUS)/manifest.csv --audio $(MODEL_WORK)/flac
 MORE_HUMAN := --manifest $(MODEL_WORK)/more-human-300/manifest.csv \
   --audio $(MODEL_WORK)/more-human-300/audio
