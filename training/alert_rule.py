@@ -25,10 +25,11 @@ from edge.decision import (
     decide,
     sigmoid,
 )
+from training.channel import CLEAN, Channel
 from training.errors import TrainingError
 from training.evaluate import write_json
 from training.long_audio import RATE_HZ, judged
-from training.protocols import Clip, Trial
+from training.protocols import Trial
 from training.train import load_calibration
 
 HIGHEST = 0.999
@@ -82,8 +83,7 @@ def hear(
     calibration: Calibration,
     trials: Sequence[Trial],
     hours: float,
-    condition_name: str = "clean",
-    noises: Sequence[Clip] = (),
+    channel: Channel = CLEAN,
 ) -> list[Heard]:
     """Score human speech as the daemon does, joined to long recordings (see `long_audio`)."""
     log_odds = calibration.log_odds
@@ -96,7 +96,7 @@ def hear(
                 for one in results
             ),
         )
-        for source, seconds, results in judged(bundle, trials, hours, condition_name, noises)
+        for source, seconds, results in judged(bundle, trials, hours, channel)
     ]
 
 
@@ -162,8 +162,7 @@ def choose(
     listeners: Sequence[Listener],
     hours: float,
     limits: Limits,
-    conditions: Sequence[str] = ("clean",),
-    noises: Sequence[Clip] = (),
+    channels: Sequence[Channel] = (CLEAN,),
     together: bool = False,
     least: float = 0.0,
 ) -> dict[str, Any]:
@@ -177,8 +176,7 @@ def choose(
             calibration and operating point that their bundles hold play no part.
         hours: of speech at most, by all of them together.
         limits: see there.
-        conditions: what the speech is heard through, each in turn (see `protocols.CONDITIONS`).
-        noises: recorded noise for the condition "replay".
+        channels: what the speech is heard through, each in turn.
         together: the limits hold over all conditions together. Each by itself, which is the rule,
             a quiet one cannot make up for a loud one; but where there are two hours of speech it
             must raise no alert at all, so that one loud minute in the worst condition decides.
@@ -203,11 +201,10 @@ def choose(
                 listener.calibration or calibration,
                 listener.trials,
                 hours / len(bundles),
-                name,
-                noises,
+                channel,
             )
         ]
-        for name in conditions
+        for channel in channels
     ]
     spoken_hours = sum(one.seconds for one in heard[0]) / 3600
     judged_apart = [[one for some in heard for one in some]] if together else heard
@@ -219,12 +216,13 @@ def choose(
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{run} is not a finished run: {error}") from error
     values, spoof = (np.array(column) for column in zip(*rows))
+    through = ", ".join(channel.condition for channel in channels)
     point = {
         "threshold": threshold,
         "false_alert_rate": float((values[~spoof] > threshold).mean()),
         "miss_rate": float((values[spoof] <= threshold).mean()),
         "chosen_for": f"at most {limits.alerts_per_hour:g} false alerts per hour in "
-        f"{spoken_hours:.1f} hours of human speech of val ({', '.join(conditions)}"
+        f"{spoken_hours:.1f} hours of human speech of val ({through}"
         f"{'; all together' if together else ''}), and at most "
         f"{limits.source_share:.0%} of the windows of any of its sources"
         f"{f' ({lowest:.3f} would do)' if lowest < least else ''}",

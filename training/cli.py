@@ -15,7 +15,9 @@ from training.program import run_program
 from training.protocols import CONDITIONS, SPLITS
 
 if TYPE_CHECKING:
+    from training.channel import Channel
     from training.config import CorpusSettings, RunSettings
+    from training.protocols import Clip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -347,6 +349,12 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _channels(arguments: argparse.Namespace, noises: Sequence[Clip]) -> list[Channel]:
+    from training.channel import Channel
+
+    return [Channel(name, noises) for name in arguments.condition or ["clean"]]
+
+
 def _named_corpora(arguments: argparse.Namespace) -> tuple[CorpusSettings, ...]:
     from training.config import CorpusSettings
 
@@ -419,6 +427,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _evaluate_bundle(arguments: argparse.Namespace) -> int:
     from edge.bundle import ModelBundle
+    from training.channel import Channel
     from training.evaluate import (
         evaluate_bundle,
         of_generators,
@@ -439,8 +448,7 @@ def _evaluate_bundle(arguments: argparse.Namespace) -> int:
         corpus.side(arguments.split, not arguments.all_trials),
         Path(arguments.cache or settings.cache) / "features",
         of_generators(load_data_description(arguments.seen_by)["train_generators"]),
-        arguments.condition,
-        corpus.noises,
+        Channel(arguments.condition, corpus.noises),
         arguments.windows,
         arguments.padding or "",
     )
@@ -577,8 +585,7 @@ def _false_alerts(arguments: argparse.Namespace) -> int:
         arguments.bundle,
         corpus.side(arguments.split),
         arguments.hours,
-        arguments.condition or ["clean"],
-        corpus.noises,
+        _channels(arguments, corpus.noises),
     )
     if arguments.out:
         write_text(arguments.out, text)
@@ -615,8 +622,7 @@ def _alert_rule(arguments: argparse.Namespace) -> int:
         listeners,
         arguments.hours,
         Limits(arguments.per_hour, arguments.source_share),
-        arguments.condition or ["clean"],
-        corpora[0].noises,
+        _channels(arguments, corpora[0].noises),
         arguments.together,
         arguments.least,
     )

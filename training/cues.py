@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge.sliding import RATE_HZ
 from training.cache import FeatureCache
 from training.calibrate import Calibration
+from training.channel import Channel
 from training.errors import TrainingError
 from training.evaluate import (
     Scored,
@@ -150,14 +151,15 @@ def _judged(
     ]
     heard = {}
     for name in dict.fromkeys(("clean", *settings.val_conditions)):
+        channel = Channel(name, corpus.noises)
         alone = score_trials(
-            lambda features: network(features[:, :frames]), trials, cache, name, corpus.noises
+            lambda features: network(features[:, :frames]), trials, cache, channel
         )
         told = np.empty(len(trials))
         for one in {id(one): one for one in fitted}.values():
             mine = [index for index, its in enumerate(fitted) if its is one]
             told[mine] = score_trials(
-                _told(one, frames), [trials[i] for i in mine], cache, name, corpus.noises
+                _told(one, frames), [trials[i] for i in mine], cache, channel
             )
         heard[name] = _Heard(Scored(trials, alone), calibration.log_ratio(alone), told)
     return heard

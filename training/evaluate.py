@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 
 from edge.bundle import ModelBundle
 from edge.inference import open_scorer
-from training.audio import read_clip
-from training.augment import Rng, condition, trial_rng
 from training.cache import FeatureCache, WindowSettings, progress, write_atomically
 from training.calibrate import Calibration
+from training.channel import CLEAN, Channel
 from training.errors import CorpusError, TrainingError
 from training.metrics import (
     CostModel,
@@ -31,7 +29,7 @@ from training.metrics import (
     log_likelihood_cost,
     min_detection_cost,
 )
-from training.protocols import Clip, Trial, targets
+from training.protocols import Trial, targets
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -69,8 +67,7 @@ def score_trials(
     score_windows: WindowScorer,
     trials: Sequence[Trial],
     cache: FeatureCache,
-    condition_name: str = "clean",
-    noises: Sequence[Clip] = (),
+    channel: Channel = CLEAN,
     quiet: bool = False,
 ) -> Float64:
     """One logit per trial: the mean over the sliding windows of its whole file.
@@ -79,8 +76,7 @@ def score_trials(
         score_windows: the model.
         trials: what to score.
         cache: makes and keeps their features.
-        condition_name: one of `protocols.CONDITIONS`, the same for a trial every time.
-        noises: recorded noise for the condition "replay".
+        channel: what they are heard through.
         quiet: no progress bar.
 
     Returns:
@@ -91,7 +87,7 @@ def score_trials(
     order = range(len(trials))
     steps: Iterable[int] = order if quiet else progress(order, len(trials), "scoring")
     for index in steps:
-        pending.append((index, _features(trials[index], cache, condition_name, noises)))
+        pending.append((index, _features(trials[index], cache, channel)))
         full = sum(len(features) for _, features in pending) >= BATCH_WINDOWS
         if full or index == len(trials) - 1:
             logits = score_windows(np.concatenate([features for _, features in pending]))
@@ -104,40 +100,11 @@ def score_trials(
     return scores
 
 
-def _features(
-    trial: Trial, cache: FeatureCache, condition_name: str, noises: Sequence[Clip]
-) -> Float32:
-    if condition_name == "clean":
+def _features(trial: Trial, cache: FeatureCache, channel: Channel) -> Float32:
+    variant = channel.variant(trial.id)
+    if not variant:
         return cache.features(trial)
-    # The condition is part of the cached features' key, and so is the choice of noises.
-    text = ",".join(noise.id for noise in noises) if condition_name == "replay" else ""
-    noise_key = hashlib.sha256(text.encode()).hexdigest()[:8]
-
-    def transform(samples: Float32, clip: Clip) -> Float32:
-        return in_condition(samples, clip.id, condition_name, noises)
-
-    return cache.features(trial, f"{condition_name}:{trial.id}:{noise_key}", transform)
-
-
-def in_condition(
-    samples: Float32, key: str, condition_name: str, noises: Sequence[Clip] = ()
-) -> Float32:
-    """A recording under one of `protocols.CONDITIONS`, the same for a key every time.
-
-    Args:
-        samples: float32, shape (n,), 16 kHz.
-        key: names the recording.
-        condition_name: the condition.
-        noises: recorded noise for the condition "replay"; none = coloured noise.
-    """
-
-    def noise(rng: Rng, count: int) -> Float32:
-        whole = read_clip(noises[int(rng.integers(len(noises)))])
-        first = int(rng.integers(0, max(1, len(whole) - count + 1)))
-        return whole[first : first + count]
-
-    rng = trial_rng(key, condition_name)
-    return condition(samples, condition_name, rng, noise if noises else None)
+    return cache.features(trial, variant, lambda samples, clip: channel.heard(samples, clip.id))
 
 
 @dataclass(frozen=True)
@@ -239,8 +206,7 @@ def evaluate_bundle(
     trials: Sequence[Trial],
     cache: Path,
     is_seen: Callable[[Trial], bool],
-    condition_name: str = "clean",
-    noises: Sequence[Clip] = (),
+    channel: Channel = CLEAN,
     scope: str = "file",
     padding: str = "",
 ) -> dict[str, Any]:
@@ -251,8 +217,7 @@ def evaluate_bundle(
         trials: what to score.
         cache: folder of features; those of a run with the same front end and windows serve.
         is_seen: see `report`.
-        condition_name: one of `protocols.CONDITIONS`.
-        noises: recorded noise for the condition "replay".
+        channel: what they are heard through.
         scope: "file" (sliding windows over all of it) or "middle" (its middle window).
         padding: what fills up clips shorter than a window; "" = as the bundle says.
 
@@ -273,12 +238,12 @@ def evaluate_bundle(
     windows = WindowSettings(window_s, manifest.hop_s, padding or manifest.padding, scope)
     features = FeatureCache(cache, manifest.front_end, windows)
     scorer = tflite_scorer(open_scorer(bundle))
-    scored = Scored(trials, score_trials(scorer, trials, features, condition_name, noises))
+    scored = Scored(trials, score_trials(scorer, trials, features, channel))
     calibration = Calibration(manifest.calibration.scale, manifest.calibration.offset)
     # A report calls spoof what lies at the threshold too, the device only what lies above it.
     threshold = float(np.nextafter(manifest.operating_point.threshold, 1.0))
     made = report(scored, calibration, threshold, is_seen)
-    made.update({"variant": bundle.variant, "condition": condition_name, "scope": scope})
+    made.update({"variant": bundle.variant, "condition": channel.condition, "scope": scope})
     return made
 
 

@@ -19,9 +19,9 @@ from edge.decision import DecisionRule, DecisionSettings
 from edge.detector import SPOOF, Detector, DetectorSettings, WindowResult
 from edge.inference import open_scorer
 from training.audio import read_clip
+from training.channel import CLEAN, Channel
 from training.data import Float32
-from training.evaluate import in_condition
-from training.protocols import Clip, Trial
+from training.protocols import Trial
 
 RATE_HZ = 16000
 LONGEST_S = 600.0
@@ -90,8 +90,7 @@ def judged(
     bundle: ModelBundle,
     trials: Sequence[Trial],
     hours: float,
-    condition_name: str = "clean",
-    noises: Sequence[Clip] = (),
+    channel: Channel = CLEAN,
 ) -> Iterator[tuple[str, float, list[WindowResult]]]:
     """Source, seconds and windows of bona fide trials, joined, as the daemon decides on them.
 
@@ -102,9 +101,7 @@ def judged(
         bundle: network and rule.
         trials: those of them that are spoofs are left out.
         hours: of speech; the round over the sources that reaches them is the last.
-        condition_name: what each joined recording is heard through, one of
-            `protocols.CONDITIONS`.
-        noises: recorded noise for the condition "replay".
+        channel: what each joined recording is heard through.
     """
     scorer = open_scorer(bundle)
     rule = DecisionRule.of(DecisionSettings(), bundle.manifest.operating_point)
@@ -112,7 +109,7 @@ def judged(
     human = [trial for trial in trials if not trial.is_spoof]
     for index, (source, samples) in enumerate(recordings(human, hours)):
         detector = Detector(settings, scorer.score)
-        heard = in_condition(samples, f"{source}:{index}", condition_name, noises)
+        heard = channel.heard(samples, f"{source}:{index}")
         results = detector.accept(AudioBlock(heard, 0)) + detector.finish()
         yield source, len(samples) / RATE_HZ, results
 
@@ -121,12 +118,11 @@ def tally(
     bundle: ModelBundle,
     trials: Sequence[Trial],
     hours: float,
-    condition_name: str = "clean",
-    noises: Sequence[Clip] = (),
+    channel: Channel = CLEAN,
 ) -> list[SourceTally]:
     """Run the daemon's decisions over bona fide trials (see `judged`): one tally per source."""
     counts: dict[str, list[float]] = defaultdict(lambda: [0.0, 0, 0, 0])
-    for source, seconds, results in judged(bundle, trials, hours, condition_name, noises):
+    for source, seconds, results in judged(bundle, trials, hours, channel):
         scored = [result for result in results if result.probability is not None]
         held = counts[source]
         held[0] += seconds
@@ -183,16 +179,15 @@ def false_alerts(
     bundle_folder: Path,
     trials: Sequence[Trial],
     hours: float,
-    conditions: Sequence[str] = ("clean",),
-    noises: Sequence[Clip] = (),
+    channels: Sequence[Channel] = (CLEAN,),
 ) -> str:
     """The tables for a bundle, the same speech being heard through each of the conditions.
 
     Args:
         bundle_folder: of the network and its rule.
-        trials, noises: see `judged`.
-        hours: of speech in each condition, as there.
-        conditions: see `protocols.CONDITIONS`.
+        trials: see `judged`.
+        hours: of speech through each channel, as there.
+        channels: what it is heard through, each in turn.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -200,5 +195,5 @@ def false_alerts(
     """
     bundle = ModelBundle.load(bundle_folder)
     return tallies_markdown(
-        {name: tally(bundle, trials, hours, name, noises) for name in conditions}
+        {one.condition: tally(bundle, trials, hours, one) for one in channels}
     )

@@ -24,6 +24,7 @@ from training.cache import (
     write_atomically,
 )
 from training.calibrate import Calibration, choose_operating_point, fit_calibration
+from training.channel import Channel
 from training.codecs import transcode
 from training.config import CorpusSettings, OptimiserSettings, RunSettings, settings_from
 from training.corpus import (
@@ -466,8 +467,9 @@ class Validation:
         self._cache.build(self.trials, settings.cache_limit_gib)
 
     def score(self, model: Any, condition_name: str) -> Scored:
+        channel = Channel(condition_name, self._noises)
         scores = score_trials(
-            keras_scorer(model), self.trials, self._cache, condition_name, self._noises, quiet=True
+            keras_scorer(model), self.trials, self._cache, channel, quiet=True
         )
         return Scored(self.trials, scores)
 
@@ -825,7 +827,8 @@ def evaluate_run(
     windows = replace(settings.windows, scope=scope, padding=padding or settings.windows.padding)
     features = FeatureCache(Path(cache or settings.cache) / "features", settings.front_end, windows)
     scorer = keras_scorer(load_model(folder))
-    scored = Scored(trials, score_trials(scorer, trials, features, condition_name, corpus.noises))
+    channel = Channel(condition_name, corpus.noises)
+    scored = Scored(trials, score_trials(scorer, trials, features, channel))
     seen = of_generators(load_data_description(folder)["train_generators"])
     made = report(scored, calibration, float(point["threshold"]), seen)
     name = f"{split}-{condition_name}" + ("" if scope == "file" else f"-{scope}")

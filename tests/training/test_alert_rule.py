@@ -22,6 +22,7 @@ from training.alert_rule import (
     spoof_shares,
     within,
 )
+from training.channel import Channel
 from training.cli import _parser, main
 from training.errors import TrainingError
 from training.protocols import CONDITIONS, Trial
@@ -77,7 +78,8 @@ def test_speech_is_heard_through_the_condition_that_is_named():
     bundle = ModelBundle.load()
     calibration = bundle.manifest.calibration
     clean, again, replayed = (
-        hear(bundle, calibration, trials, 1.0, name) for name in ("clean", "clean", "replay")
+        hear(bundle, calibration, trials, 1.0, Channel(name))
+        for name in ("clean", "clean", "replay")
     )
     assert clean == again
     assert len(clean[0].windows) == len(replayed[0].windows) > 0
@@ -130,16 +132,17 @@ def test_conditions_are_judged_one_by_one_or_together(tmp_path, monkeypatch):
     listener = Listener(DEFAULT_BUNDLE, [Trial("a", demo / "human.flac", source="a")])
     loud = {"clean": 0.0, "telephone": 3.0}
 
-    def heard_through(bundle, calibration, trials, hours, condition_name, noises):
-        odds = [loud[condition_name]] * 6 + [-5.0] * 60
+    def heard_through(bundle, calibration, trials, hours, channel):
+        odds = [loud[channel.condition]] * 6 + [-5.0] * 60
         return [Heard("a", 3600.0, tuple((float(end), one) for end, one in enumerate(odds)))]
 
     monkeypatch.setattr("training.alert_rule.hear", heard_through)
 
     def threshold(together, least=0.0):
         limits = Limits(alerts_per_hour=0.5, source_share=0.9)
+        channels = [Channel(name) for name in loud]
         point = choose(
-            run, [listener], 1.0, limits, list(loud), together=together, least=least
+            run, [listener], 1.0, limits, channels, together=together, least=least
         )
         return point["threshold"]
 

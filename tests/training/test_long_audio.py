@@ -10,9 +10,9 @@ import soundfile
 
 from edge.bundle import ModelBundle
 from tests.bundles import tiny_bundle, voice, whisper
+from training.channel import Channel
 from training.cli import main
 from training.corpus import MANIFEST_COLUMNS, read_manifest
-from training.evaluate import in_condition
 from training.long_audio import (
     SourceTally,
     false_alerts,
@@ -101,12 +101,12 @@ def test_speech_that_is_taken_for_a_spoof_raises_alerts_in_its_source(bundle, co
 
 def test_the_same_speech_is_heard_through_each_condition(bundle, corpus):
     clean = tally(bundle, corpus.trials, 1.0)
-    telephone = tally(bundle, corpus.trials, 1.0, "telephone")
+    telephone = tally(bundle, corpus.trials, 1.0, Channel("telephone"))
     assert [row.seconds for row in telephone] == [row.seconds for row in clean]
     # The tiny network goes by the treble, of which a telephone leaves none.
     assert telephone[1].spoof_windows < clean[1].spoof_windows
     assert false_alerts(bundle.path, corpus.trials, 1.0) == tally_markdown(clean)
-    text = false_alerts(bundle.path, corpus.trials, 1.0, ["clean", "telephone"])
+    text = false_alerts(bundle.path, corpus.trials, 1.0, [Channel("clean"), Channel("telephone")])
     assert text == tallies_markdown({"clean": clean, "telephone": telephone})
 
 
@@ -115,11 +115,13 @@ def test_the_command_lays_the_corpus_own_noise_over_what_is_replayed(
 ):
     heard = []
 
-    def channel(samples, key, condition_name, noises):
-        heard.append((condition_name, [noise.id for noise in noises]))
-        return in_condition(samples, key, condition_name, noises)
+    through = Channel.heard
 
-    monkeypatch.setattr("training.long_audio.in_condition", channel)
+    def noted(channel, samples, key):
+        heard.append((channel.condition, [noise.id for noise in channel.noises]))
+        return through(channel, samples, key)
+
+    monkeypatch.setattr(Channel, "heard", noted)
     words = ["false-alerts", str(bundle.path), "--manifest", str(corpus_folder / "manifest.csv")]
     words += ["--out", str(tmp_path / "table.md")]
     assert main(words) == 0

@@ -14,6 +14,7 @@ import pytest
 from training.average import average_run
 from training.cache import FeatureCache, WindowSettings
 from training.calibrate import fit_calibration
+from training.channel import Channel
 from training.cli import main
 from training.config import RunSettings
 from training.errors import CorpusError, TrainingError
@@ -305,7 +306,7 @@ def test_a_condition_changes_the_scores_but_not_from_one_time_to_the_next(
 
     def scores(folder: str, condition: str) -> np.ndarray:
         cache = FeatureCache(tmp_path / folder, settings.front_end, settings.windows)
-        return score_trials(scorer, trials, cache, condition, quiet=True)
+        return score_trials(scorer, trials, cache, Channel(condition), quiet=True)
 
     replay = scores("a", "replay")
     np.testing.assert_allclose(scores("a", "replay"), replay)  # from the cache
