@@ -74,7 +74,8 @@ How often a classifier is right that is given only duration, silence at the edge
 and noise floor of a training window, before and after the pipeline that the network learns from."""
 
 SOURCES = """\
-Its sources (a repository on GitHub as OWNER/NAME, a package of Debian as deb:NAME), by licence:"""
+Its sources by licence: repositories on GitHub as OWNER/NAME, packages of Debian as deb:NAME, and
+earwitness/synthesize, whose text synthesisers read for this network."""
 
 LIMITS = """\
 - It scores windows of speech; music, silence and noise are not its subject, and the device leaves
@@ -249,8 +250,11 @@ def _commands(provenance: Mapping[str, Any]) -> str:
 
 
 def _checkout(provenance: Mapping[str, Any]) -> list[str]:
-    """What to run the commands in: the code that trained the run, as far as it is known."""
-    code = provenance.get("code")
+    """What to run the commands in, as far as it is known.
+
+    The code that holds the recipe, where there is one; else that which trained the run.
+    """
+    code = provenance.get("recipe_code", provenance.get("code"))
     if not code:
         return []
     revision = clean_revision(code)

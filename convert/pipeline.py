@@ -254,8 +254,12 @@ def describe(
     created: datetime,
 ) -> Description:
     """All that the manifest says beside its files."""
+    from training.train import git_revision
+
     settings = run.settings
     conditions = {name: conditions_of(report) for name, report in run.reports.items()}
+    # A recipe is that of the code which holds it; the first part of a run may be much older.
+    recipe_code = git_revision(Path(__file__).parent) if request.made_by else ""
     runtime = next(iter(scorers.values())).runtime
     return Description(
         name=request.name,
@@ -275,7 +279,8 @@ def describe(
         },
         provenance={
             "code": run.data.get("code", ""),
-            "commands": commands(request, run.data.get("code", "")),
+            "commands": commands(request, recipe_code),
+            **({"recipe_code": recipe_code} if request.made_by else {}),
             "converter": versions(DISTRIBUTIONS),
             "data": data_summary(run.data, corpus),
             "licence": "Apache-2.0",
@@ -326,15 +331,15 @@ def _licence(trial: Trial) -> str:
     return trial.extras.get("licence", "").removeprefix(AS_ORIGINAL) or "not stated"
 
 
-def commands(request: Request, code: str = "") -> list[str]:
+def commands(request: Request, recipe_code: str = "") -> list[str]:
     """The commands that make this bundle again: those given, or generic ones for a run in `runs/`.
 
     Args:
         request: what was asked for.
-        code: revision of the code that trained the run; "" = unknown.
+        recipe_code: revision of the code that holds the commands given; "" = unknown.
     """
     if request.made_by:
-        checkout = [f"git checkout {clean_revision(code)}"] if code else []
+        checkout = [f"git checkout {clean_revision(recipe_code)}"] if recipe_code else []
         return [*checkout, *request.made_by]
     run = f"runs/{request.run.name}"
     variants = " ".join(request.variants)

@@ -93,7 +93,10 @@ def test_a_run_without_an_audit_is_warned_of_and_converted(run_folder, tmp_path,
     assert "## Shortcuts" not in (tmp_path / "b" / "CARD.md").read_text()
 
 
-def test_an_audit_and_the_commands_that_made_a_run_are_in_its_card(run_folder, tmp_path, capsys):
+def test_an_audit_and_the_commands_that_made_a_run_are_in_its_card(
+    run_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("training.train.git_revision", lambda folder: "feed-dirty")
     copy = shutil.copytree(run_folder, tmp_path / "run")
     (copy / "audit.md").write_text("| after | 2048 | 51.0% | yes |\n")
     command = ["bundle", str(copy), "--out", str(tmp_path / "b"), "--variants", "float32",
@@ -103,6 +106,8 @@ def test_an_audit_and_the_commands_that_made_a_run_are_in_its_card(run_folder, t
     card = (tmp_path / "b" / "CARD.md").read_text()
     assert "| after | 2048 | 51.0% | yes |" in card
     assert "\nmake buzz\n```" in card and "earwitness-train train" not in card
+    # The recipe is that of the code which made the bundle, whichever trained the run.
+    assert "Of the code at `feed`" in card and "\ngit checkout feed\n" in card
 
 
 def test_parity_of_a_finished_bundle_can_be_checked_again(bundle_folder, run_folder, capsys):
