@@ -702,8 +702,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     middle, others = ranked(choices(read_runs(arguments.runs)), arguments.middle)
     plot = arguments.out.with_suffix(".png")
     points = {choice.name: against(choice, middle) for choice in others}
-    differences(plot, points, middle.name)
     write_text(arguments.out, comparison_markdown(middle, others, plot.name))
+    differences(plot, points, middle.name)
     return 0
 
 

@@ -8,7 +8,8 @@ better.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from training.experiments import NOT_COMPARED, RunSummary
 
 TITLE = "# What one choice is worth\n\n"
 ABOUT = (
-    "Made by `make search` (`earwitness-train compare`): on `val`, all else like **{middle}**. "
+    "Made by `earwitness-train compare` (`make search`): on `val`, all else like **{middle}**. "
     "EER is the mean over {conditions}; AUC and TPR are as published, against generators that the "
     "run had not trained on. Each is the mean over seeds, and the lowest and highest of them in "
     "brackets; what is against {middle} is in points of EER, seed by seed, below 0 = better.\n\n"
@@ -55,10 +56,16 @@ def choices(runs: Sequence[RunSummary]) -> list[Choice]:
     """Runs grouped by their settings, the seed left out.
 
     Raises:
-        TrainingError: two runs are the same, seed and all.
+        TrainingError: two runs are the same, seed and all; runs of one name differ in more than
+            the seed; or no epoch of a run was trained.
     """
     groups: dict[str, dict[int, RunSummary]] = {}
     for run in runs:
+        if math.isnan(run.mean_eer):
+            raise TrainingError(
+                f"the run {run.name} has no epochs.csv, so that its EER over conditions is not "
+                "known; take it out of the folder"
+            )
         seed = int(run.settings["seed"])
         group = groups.setdefault(json.dumps(_but_seed(run), sort_keys=True), {})
         if seed in group:
@@ -67,11 +74,23 @@ def choices(runs: Sequence[RunSummary]) -> list[Choice]:
                 "take one of them out of the folder"
             )
         group[seed] = run
-    return [
-        Choice(first.name.removesuffix(f"-{seed}"), dict(sorted(group.items())))
-        for group in groups.values()
-        for seed, first in [min(group.items())]
-    ]
+    found: dict[str, Choice] = {}
+    for group in groups.values():
+        choice = _choice(group)
+        other = found.setdefault(choice.name, choice)
+        if other is not choice:
+            raise TrainingError(
+                f"runs called {choice.name}-SEED differ in more than the seed: "
+                f"{differing(choice, other) or 'in where their data lie'}; take one sort out of "
+                "the folder"
+            )
+    return list(found.values())
+
+
+def _choice(group: Mapping[int, RunSummary]) -> Choice:
+    runs = dict(sorted(group.items()))
+    seed, first = next(iter(runs.items()))
+    return Choice(first.name.removesuffix(f"-{seed}"), runs)
 
 
 def _but_seed(run: RunSummary) -> dict[str, Any]:

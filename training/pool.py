@@ -219,11 +219,12 @@ def refilter(folder: Path, audio_of: Path, front_end: FrontEnd) -> None:
         front_end: what the features are made with.
 
     Raises:
-        TrainingError: `audio_of` holds no audio, or `folder` a pool of other settings.
+        TrainingError: `audio_of` holds no pool or no audio, or `folder` a pool of other settings.
     """
-    stems = heard_stems(audio_of)
     raw = raw_front_end(front_end)
-    _claim(folder, {**_description(audio_of), "front_end": raw.to_dict()})
+    description = {**_description(audio_of), "front_end": raw.to_dict()}
+    stems = heard_stems(audio_of)
+    _claim(folder, description)
     missing = [stem for stem in stems if not (folder / f"{stem}.targets.npy").exists()]
     for stem in progress(missing, len(missing), "features", "chunk"):
         audio = np.load(audio_of / f"{stem}.audio.npy")
@@ -241,11 +242,12 @@ def _claim(folder: Path, description: Mapping[str, Any]) -> None:
     path = folder / "pool.json"
     text = json.dumps(description, indent=2)
     if path.exists():
-        made_with = _description(folder)
-        # A step that came after the pool was made is off by default, as it was then.
+        # A step that came after a pool was made is off by default, as it was then.
         defaults = json.loads(json.dumps(asdict(AugmentSettings())))
-        made_with["augmentation"] = defaults | made_with["augmentation"]
-        if made_with != json.loads(text):
+        there, wanted = _description(folder), json.loads(text)
+        for one in (there, wanted):
+            one["augmentation"] = defaults | one["augmentation"]
+        if there != wanted:
             raise TrainingError(f"{folder} holds a pool of other settings; choose another cache")
     write_atomically(path, lambda file: file.write(text.encode()))
 
@@ -529,7 +531,7 @@ def heard_stems(folder: Path) -> list[str]:
     stems = chunk_stems(folder)
     if not stems or any(not (folder / f"{stem}.audio.npy").exists() for stem in stems):
         raise TrainingError(
-            f"the pool in {folder} holds no audio for a teacher; make it with pool.keep_audio"
+            f"the pool in {folder} holds no audio; make it with pool.keep_audio"
         )
     return stems
 

@@ -14,13 +14,11 @@ from training.protocols import CONDITIONS, Clip
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_recording_sounds_the_same_every_time_and_another_does_not(name):
+def test_a_recording_sounds_the_same_every_time(name):
     samples = voice(2.0, 1)
     channel = Channel(name)
     heard = channel.heard(samples, "one")
     assert np.array_equal(channel.heard(samples, "one"), heard)
-    if name == "replay":
-        assert not np.array_equal(channel.heard(samples, "two"), heard)
     assert np.array_equal(heard, samples) == (name == "clean")
 
 

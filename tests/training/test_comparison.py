@@ -85,9 +85,20 @@ def test_the_same_run_twice_is_refused(search):
         choices(read_runs(search))
 
 
+def test_runs_of_one_name_that_differ_in_more_than_the_seed_are_refused(search):
+    write_run(search, "wide", 2, [0.3], ["model.width=3.0"])
+    with pytest.raises(TrainingError, match=r"wide-SEED differ in more.* `model.width=3.0`"):
+        choices(read_runs(search))
+
+
+def test_a_run_whose_epochs_are_not_known_is_refused(search):
+    (search / "wide-1" / "epochs.csv").unlink()
+    with pytest.raises(TrainingError, match=r"the run wide-1 has no epochs\.csv"):
+        choices(read_runs(search))
+
+
 def test_the_command_writes_the_table_and_a_plot_beside_it(search, tmp_path, capsys):
     out = tmp_path / "docs" / "search.md"
-    out.parent.mkdir()
     command = ["compare", str(search), "--with", "middle", "--out", str(out)]
     assert main(command) == 0
     assert "](search.png)" in out.read_text() and out.with_suffix(".png").stat().st_size > 1000

