@@ -125,7 +125,7 @@ def differences(path: Path, points: Mapping[str, Sequence[float]], middle: str) 
         axes.barh(place, mean, color=colour, alpha=0.3)
         axes.plot(values, [place] * len(values), "o", color=colour, markersize=4)
     axes.set_yticks(range(len(points)), list(points))
-    axes.invert_yaxis()
+    axes.set_ylim(len(points) - 0.4, -0.6)  # best on top
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(f"EER less that of {middle} with the same seed, points (left is better)")
     axes.grid(axis="x", alpha=0.3)
