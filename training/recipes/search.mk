@@ -22,6 +22,8 @@ search.wide := model.width=0.75
 search.shallow := model.stages=[24,40,64] model.pools=[1,1,1]
 search.deep := model.stages=[24,40,64,64,64] model.pools=[1,1,1,1,0]
 search.tdnn := model.network=tdnn model.stages=[24,36,44,128] model.blocks=2
+search.tdnn-attention := $(search.tdnn) model.pooling=attention
+search.tdnn-p2sgrad := $(search.tdnn) loss.name=p2sgrad model.head=cosine
 taught.teacher := pool.taught_share=0.5
 taught.tdnn-heard := $(search.tdnn) pool.heard_weight=1.0
 front.mel-40 := front_end.filterbank=slaney front_end.n_bands=40 model.first_stride=[4,1]
