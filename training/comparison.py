@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from training.errors import TrainingError
-from training.experiments import NOT_COMPARED, RunSummary
+from training.experiments import RunSummary, differences
 
 TITLE = "# What one choice is worth\n\n"
 ABOUT = (
@@ -79,10 +79,10 @@ def choices(runs: Sequence[RunSummary]) -> list[Choice]:
         choice = _choice(group)
         other = found.setdefault(choice.name, choice)
         if other is not choice:
+            told = differences(choice.settings, other.settings) or "in where their data lie"
             raise TrainingError(
-                f"runs called {choice.name}-SEED differ in more than the seed: "
-                f"{differing(choice, other) or 'in where their data lie'}; take one sort out of "
-                "the folder"
+                f"runs called {choice.name}-SEED differ in more than the seed: {told}; take one "
+                "sort out of the folder"
             )
     return list(found.values())
 
@@ -160,19 +160,10 @@ def _cells(choice: Choice, middle: Choice) -> list[str]:
     shown.append(_mean_and_range([100 * rate for rate in choice.spread("tpr_at_5_fpr")], ".0f"))
     shown.append(str(first.data["parameters"]))
     shown.append(f"{first.data['multiply_accumulates'] / 1e6:.0f}")
-    shown.append(differing(choice, middle))
+    shown.append(differences(choice.settings, middle.settings))
     return shown
 
 
 def _mean_and_range(values: Sequence[float], form: str) -> str:
     mean = format(float(np.mean(values)), form)
     return f"{mean} ({format(min(values), form)} … {format(max(values), form)})"
-
-
-def differing(choice: Choice, middle: Choice) -> str:
-    """Settings of a choice that are not the middle's, as `name=value` pairs."""
-    return ", ".join(
-        f"`{name}={json.dumps(value)}`"
-        for name, value in choice.settings.items()
-        if name not in NOT_COMPARED and value != middle.settings.get(name)
-    )

@@ -86,13 +86,19 @@ def _read_run(folder: Path) -> RunSummary:
     return RunSummary(folder.name, flat(read("config.json")), read("data.json"), reports, eer)
 
 
-def differences(settings: Mapping[str, Any]) -> str:
-    """Settings that are not the defaults, as `name=value` pairs."""
-    defaults = flat(RunSettings().to_dict())
+def differences(settings: Mapping[str, Any], others: Mapping[str, Any] | None = None) -> str:
+    """Settings by dotted name that differ from others, as `name=value` pairs.
+
+    Args:
+        settings: flat (see `flat`).
+        others: likewise; None = the defaults.
+    """
+    if others is None:
+        others = flat(RunSettings().to_dict())
     pairs = [
         f"{name}={json.dumps(value)}"
         for name, value in settings.items()
-        if name not in NOT_COMPARED and json.loads(json.dumps(defaults.get(name))) != value
+        if name not in NOT_COMPARED and json.loads(json.dumps(others.get(name))) != value
     ]
     return ", ".join(f"`{pair}`" for pair in pairs)
 
