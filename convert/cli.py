@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="COMMAND",
-        help="for the card, what makes this bundle in a checkout of the run's code (instead of "
+        help="for the card, what makes this bundle in a checkout of this code (instead of "
         "commands that train by its config.json); may be repeated",
     )
     _add_shared(bundle)
